@@ -1,0 +1,100 @@
+"""What every destination promises: what was put comes back byte for byte, or was never there."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, BinaryIO, Protocol
+
+from django import forms
+
+from drcenter.errors import OperationFailed
+from drcenter.options import with_defaults
+
+
+class Reader(Protocol):
+    """A stream of bytes: `read(n)` gives 1 to n bytes, or b"" at the end, or raises: then nothing is published."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class NotThere(OperationFailed):
+    """The object does not exist."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object as the store has it. `checksum` is the store's own ("sha256:…", "etag:…") where it has one."""
+
+    key: str
+    size: int
+    checksum: str = ""
+    modified: datetime | None = None
+    version: str = ""
+    locked_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """Bytes in all and free; both None where a store has no limit that it tells."""
+
+    total: int | None = None
+    free: int | None = None
+
+
+class Destination(ABC):
+    """A place that keeps objects under keys (`a/b/c`). Instances are used by one thread at a time for `put`."""
+
+    label: str
+    Options: type[forms.Form]
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options: dict[str, Any] = with_defaults(self.Options, options)
+
+    @property
+    @abstractmethod
+    def target(self) -> str:
+        """Where it is, in one line that an operator recognises. No secret."""
+
+    @abstractmethod
+    def put(self, key: str, stream: Reader, *, expected_size: int | None = None) -> Stored:
+        """Store everything `stream` yields under `key`, in constant memory.
+
+        `expected_size` is an estimate and only chooses sizes of transfer parts. When the stream raises, or the
+        store fails, nothing appears under `key`, nothing half is left, and the exception passes on.
+        """
+
+    @abstractmethod
+    def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        """A stream of the bytes from `start`, in constant memory. Raises NotThere."""
+
+    @abstractmethod
+    def head(self, key: str) -> Stored:
+        """Size and checksum without reading. Raises NotThere."""
+
+    @abstractmethod
+    def list(self, prefix: str) -> Iterator[Stored]:
+        """Everything whose key starts with `prefix`, in the order of keys."""
+
+    def list_versions(self, prefix: str) -> Iterator[Stored]:
+        """As `list`, with old versions and what hides behind delete markers, where the store keeps versions."""
+        return self.list(prefix)
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove it; no error when it is not there."""
+
+    def lock(self, key: str, until: datetime) -> Stored:
+        """Forbid deletion until then. Raises OperationFailed where the store cannot."""
+        raise OperationFailed(f"{self.label} cannot lock objects.", permanent=True)
+
+    def abort(self) -> None:
+        """Clean up what an interrupted `put` of this instance left behind. Default: nothing is left."""
+        return
+
+    def space(self) -> Space:
+        return Space()
+
+    @abstractmethod
+    def check(self) -> None:
+        """Write, read back, list and delete a small object. Raises OperationFailed with a hint."""

@@ -1,0 +1,173 @@
+"""What every engine promises.
+
+An engine knows one kind of source. Its options (a form) say which; secrets in them are references.
+It builds commands and never runs them: whoever takes, proves or restores runs what it returns.
+The only things it opens itself are connections of a database driver, for the snapshot and the witness.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from django import forms
+
+from backups.witness import Witness
+from drcenter.errors import OperationFailed
+from drcenter.options import with_defaults
+from drcenter.process import Command
+
+# What yields the plain bytes of a part: a command's standard output, or bytes made here.
+Producer = Command | Callable[[], Iterator[bytes]]
+# What takes the plain bytes of a part back: a command's standard input, or a function.
+Consumer = Command | Callable[[BinaryIO], None]
+
+
+class NoScratch(OperationFailed):
+    """No fitting place to prove a set in; the message is the reason that the set will show."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something an operator should know about a source before, or after, it is dumped.
+
+    `caps` True: the dump cannot be complete (a right is missing, a thing the tool leaves out), so
+    a set with it is never better than *stored* and is shown in red. `hint` is the exact GRANT or setting.
+    """
+
+    message: str
+    hint: str = ""
+    caps: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return {"message": self.message, "hint": self.hint, "caps": self.caps}
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is there: bytes to expect in a dump, versions, and findings."""
+
+    size: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+
+    @property
+    def capped(self) -> bool:
+        return any(finding.caps for finding in self.findings)
+
+
+@dataclass(frozen=True)
+class PartSpec:
+    """One object to store: its name within the source, its producers in order, concatenated.
+
+    `suffix` is the kind of the plain bytes ("sql", "tar", "sqlite3"), as the manifest and restore.sh know it.
+    `marker` cuts the plain bytes into named sections (one digest each): a pattern of bytes with one group,
+    matched at the start of a line; the group names the section that starts there.
+    `volatile` matches whole lines that differ in each dump (a random key) and count for no section.
+    `watch` sees every block until it returns True: a lock can be released once the dump has its snapshot.
+    """
+
+    name: str
+    suffix: str
+    producers: tuple[Producer, ...]
+    marker: bytes | None = None
+    volatile: bytes | None = None
+    watch: Callable[[bytes], bool] | None = None
+    # The least number of plain bytes of a dump that is no failure; an empty dump always fails.
+    smallest: int = 1
+
+
+class Snapshot(ABC):
+    """One moment of the source, held open while its parts are read. Made by `Engine.snapshot()`."""
+
+    @abstractmethod
+    def parts(self) -> Iterator[PartSpec]:
+        """The parts, in the order in which they are restored. Each is stored before the next is asked for."""
+
+    @abstractmethod
+    def witness(self) -> Witness:
+        """What the source holds at this moment. Called after the last part."""
+
+    @property
+    @abstractmethod
+    def position(self) -> Mapping[str, Any]:
+        """Where in the source's log the moment is (binlog file and position, LSN); may be empty."""
+
+    def findings(self) -> Sequence[Finding]:
+        """What turned up while the parts were read (a file that kept changing)."""
+        return ()
+
+
+class Engine(ABC):
+    """One kind of source. Instances are cheap: nothing is opened before a method is called."""
+
+    label: str
+    Options: type[forms.Form]
+    # Executables that a backup, and a restore, need; `drcenter.process.find` names the package of a missing one.
+    required_tools: tuple[str, ...] = ()
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options: dict[str, Any] = with_defaults(self.Options, options)
+
+    def replaced(self, **changes: Any) -> Self:
+        """The same engine with some options changed."""
+        return type(self)(self.options | changes)
+
+    @property
+    @abstractmethod
+    def target(self) -> str:
+        """Where the data are, in one line an operator recognises: `database app at db1:3306`, a path. No secret."""
+
+    @property
+    @abstractmethod
+    def host(self) -> str:
+        """The host that a person has to type before this source is overwritten."""
+
+    @abstractmethod
+    def inspect(self) -> Inspection:
+        """Look without changing anything. Raises OperationFailed (why, and what to do) when out of reach."""
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """Open one moment. Raises OperationFailed when it cannot be had."""
+
+    @abstractmethod
+    def witness(self) -> Witness:
+        """What this place holds right now: for scratch places and restored targets."""
+
+    @abstractmethod
+    def consumer(self, part: str, suffix: str) -> Consumer:
+        """What takes the plain bytes of that part, to restore into this place."""
+
+    @abstractmethod
+    def scratch(self, workspace: Path, facts: Mapping[str, Any]) -> AbstractContextManager["Engine"]:
+        """An empty place of the same flavour and version, gone when the context ends.
+
+        `workspace` is an empty directory of mode 0700 of the caller, `facts` is what `inspect` found on the
+        source when the set was taken. Raises NoScratch with the reason.
+        """
+
+    @abstractmethod
+    def beside(self, name: str) -> "Engine":
+        """This engine, pointed at another database or directory called `name` near the original."""
+
+    @abstractmethod
+    def prepare(self, *, overwrite: bool) -> None:
+        """Make this place ready for `consumer`: create it. With `overwrite`, clear what is there.
+
+        Without `overwrite`, raises OperationFailed when it exists and is not empty: nothing is lost.
+        """
+
+    def finish(self, witness: Witness | None) -> None:
+        """After the last part was restored (files: remove what the set does not have). Default: nothing."""
+        return
+
+    def drop(self) -> None:
+        """Remove what `prepare` created, after a failed restore beside. Default: nothing."""
+        return
+
+    def counts(self, names: Sequence[str]) -> dict[str, int]:
+        """Rows of each named table (files: entries below each path), for the check after a restore."""
+        return {}

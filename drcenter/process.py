@@ -1,0 +1,328 @@
+"""The only place that starts a subprocess.
+
+Commands are argv lists, never shell text. Secrets travel in memory files that only the child
+can open (`/dev/fd/N`), never in argv or the environment. Each child has a session of its own, so
+that its whole group can be killed, and dies with the process that started it: `setpriv --pdeathsig`
+sets the signal, and one thread that lives as long as the process starts all children, because the
+kernel sends that signal when the *thread* that started the child ends (prctl(2)).
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO, BinaryIO, cast
+
+from drcenter.errors import OperationFailed
+from drcenter.secrets import Secret, redact
+
+STDERR_LINES = 25
+PIPE_SIZE = 1 << 20
+F_SETPIPE_SZ = 1031
+# Debian's package for each tool, so that a missing one can be named with its cure.
+PACKAGES = {
+    "mariadb": "mariadb-client", "mariadb-dump": "mariadb-client", "mysqldump": "mariadb-client",
+    "mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server",
+    "pg_dump": "postgresql-client", "psql": "postgresql-client", "pg_dumpall": "postgresql-client",
+    "initdb": "postgresql", "postgres": "postgresql",
+    "tar": "tar", "age": "age", "zstd": "zstd", "php": "php-cli", "git": "git", "openssl": "openssl",
+}  # fmt: skip
+
+_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run: argv, what to add to the environment, and secrets as files.
+
+    `{name}` of a key of `files` in argv or in a value of `env` becomes the path of that file.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Secret] = field(default_factory=dict)
+    directory: str | None = None
+    # Exit codes that are no failure: tar's 1 says that a file changed while it was read.
+    accepted: tuple[int, ...] = (0,)
+    # Takes part of the caller's environment only by default: no credential of ours leaks into children.
+    inherit: tuple[str, ...] = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
+    user: str | None = None
+
+    @property
+    def tool(self) -> str:
+        return os.path.basename(self.argv[0])
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a command: its exit code, its output, and the last lines of stderr, redacted."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+
+class Children:
+    """The processes of one act; `kill()` ends them all, and refuses new ones from then on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[Child] = set()
+        self._closed = False
+
+    def add(self, child: "Child") -> None:
+        with self._lock:
+            if not self._closed:
+                self._running.add(child)
+                return
+        child.kill()
+
+    def discard(self, child: "Child") -> None:
+        with self._lock:
+            self._running.discard(child)
+
+    def kill(self) -> None:
+        with self._lock:
+            self._closed = True
+            running = list(self._running)
+        for child in running:
+            child.kill()
+
+
+class Child:
+    """A running command. Use it as a context manager: leaving kills what still runs."""
+
+    def __init__(self, command: Command, popen: "subprocess.Popen[bytes]", children: Children | None) -> None:
+        self.command = command
+        self._popen = popen
+        self._children = children
+        self._tail: deque[str] = deque(maxlen=STDERR_LINES)
+        self._stderr_reader = threading.Thread(target=self._read_stderr, daemon=True)
+        self._stderr_reader.start()
+        if children is not None:
+            children.add(self)
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def stdout(self) -> BinaryIO:
+        return cast(BinaryIO, self._popen.stdout)
+
+    @property
+    def stdin(self) -> BinaryIO:
+        return cast(BinaryIO, self._popen.stdin)
+
+    def _read_stderr(self) -> None:
+        stream = cast(IO[bytes], self._popen.stderr)
+        for line in stream:
+            self._tail.append(redact(line.decode(errors="replace").rstrip("\r\n")[:2000]))
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, however it ended. Raises OperationFailed and kills after `timeout` seconds."""
+        try:
+            code = self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise OperationFailed(f"{self.command.tool} did not end within {timeout:.0f} s.") from None
+        self._stderr_reader.join(5)
+        if self._children is not None:
+            self._children.discard(self)
+        return code
+
+    def wait_good(self, timeout: float | None = None) -> str:
+        """Wait; return the last lines of stderr. Raises OperationFailed unless the code is accepted."""
+        code = self.wait(timeout)
+        if code not in self.command.accepted:
+            raise OperationFailed(f"{self.command.tool} {describe_exit(code)}: {self.stderr or 'no message'}")
+        return self.stderr
+
+    @property
+    def code(self) -> int | None:
+        return self._popen.poll()
+
+    @property
+    def stderr(self) -> str:
+        return "\n".join(self._tail)
+
+    def kill(self) -> None:
+        """End the whole group at once. Safe to call twice, and after the end."""
+        if self._popen.poll() is None:
+            try:
+                os.killpg(self._popen.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+
+    def terminate(self, grace: float) -> int:
+        """SIGTERM to the main process, SIGKILL to the group after `grace` seconds. The exit code."""
+        if self._popen.poll() is None:
+            self._popen.terminate()
+            try:
+                self._popen.wait(grace)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self.wait()
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        for stream in (self._popen.stdin, self._popen.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    continue
+        self.wait()
+        cast(IO[bytes], self._popen.stderr).close()
+
+
+def describe_exit(code: int) -> str:
+    if code < 0:
+        return f"was ended by signal {signal.Signals(-code).name}"
+    return f"failed with exit code {code}"
+
+
+def find(tool: str) -> str:
+    """The path of `tool`. Raises OperationFailed that names the package to install."""
+    path = shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        name = os.path.basename(tool)
+        raise OperationFailed(
+            f"The tool {name} is not installed.",
+            f"Install it: apt-get install {PACKAGES.get(name, name)}",
+            permanent=True,
+        )
+    return path
+
+
+def start(
+    command: Command,
+    *,
+    stdin: int | BinaryIO = subprocess.DEVNULL,
+    stdout: int | BinaryIO = subprocess.PIPE,
+    children: Children | None = None,
+) -> Child:
+    """Start `command`. Raises OperationFailed when the tool is missing or cannot be started."""
+    popen = _spawner.submit(_spawn, command, stdin, stdout).result()
+    if popen.stdout is not None and stdout == subprocess.PIPE:
+        _widen(popen.stdout.fileno())
+    return Child(command, popen, children)
+
+
+def _spawn(command: Command, stdin: int | BinaryIO, stdout: int | BinaryIO) -> "subprocess.Popen[bytes]":
+    descriptors = {name: _memory_file(name, secret) for name, secret in command.files.items()}
+    paths = {name: f"/dev/fd/{number}" for name, number in descriptors.items()}
+    inherited = {name: os.environ[name] for name in command.inherit if name in os.environ}
+    environment = inherited | {name: _placed(value, paths) for name, value in command.env.items()}
+    argv = [find(command.argv[0]), *(_placed(argument, paths) for argument in command.argv[1:])]
+    try:
+        return subprocess.Popen(  # noqa: S603 - an argv list, never a shell
+            [*_prefix(command.user), *argv],
+            env=environment, cwd=command.directory, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
+            bufsize=0, start_new_session=True, pass_fds=tuple(descriptors.values()),
+        )  # fmt: skip
+    except OSError as error:
+        raise OperationFailed(f"{command.tool} cannot be started: {error.strerror}.") from None
+    finally:
+        for number in descriptors.values():
+            os.close(number)
+
+
+def _prefix(user: str | None) -> list[str]:
+    prefix = [find("setpriv"), "--pdeathsig", "KILL"]
+    if user is not None:
+        prefix += ["--reuid", user, "--regid", user, "--init-groups"]
+    return [*prefix, "--"]
+
+
+def _placed(text: str, paths: Mapping[str, str]) -> str:
+    for name, path in paths.items():
+        text = text.replace("{" + name + "}", path)
+    return text
+
+
+def _memory_file(name: str, secret: Secret) -> int:
+    """A file in memory, readable through /dev/fd as often as the tool likes, mode 0600 as libpq asks."""
+    number = os.memfd_create(name, 0)
+    os.fchmod(number, 0o600)
+    os.write(number, secret.reveal().encode())
+    return number
+
+
+def _widen(descriptor: int) -> None:
+    import fcntl
+
+    try:
+        fcntl.fcntl(descriptor, F_SETPIPE_SZ, PIPE_SIZE)
+    except OSError:
+        return  # The user's pipe quota is used up: the default size works as well, only slower.
+
+
+def run(
+    command: Command,
+    *,
+    input: bytes | None = None,
+    timeout: float | None = 60,
+    children: Children | None = None,
+    check: bool = True,
+) -> Finished:
+    """Run to the end with little output. Raises OperationFailed on a bad exit code if `check`."""
+    stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
+    with start(command, stdin=stdin, children=children) as child:
+        timer = threading.Timer(timeout, child.kill) if timeout is not None else None
+        if timer is not None:
+            timer.start()
+        try:
+            output = _exchange(child, input)
+            code = child.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if check and code not in command.accepted:
+            late = timer is not None and timer.finished.is_set() and code == -signal.SIGKILL
+            what = f"did not end within {timeout:.0f} s" if late and timeout else describe_exit(code)
+            raise OperationFailed(f"{command.tool} {what}: {child.stderr or 'no message'}")
+        return Finished(code, output, child.stderr)
+
+
+def _exchange(child: Child, input: bytes | None) -> bytes:
+    writer = None
+    if input is not None:
+        writer = threading.Thread(target=feed, args=(child.stdin, [input]), daemon=True)
+        writer.start()
+    output = child.stdout.read()
+    if writer is not None:
+        writer.join()
+    return output
+
+
+def feed(pipe: BinaryIO, blocks: Iterable[bytes]) -> None:
+    """Write all blocks and close. A reader that went away is told by its exit code, not here."""
+    try:
+        for block in blocks:
+            write_all(pipe, block)
+    except BrokenPipeError:
+        return
+    finally:
+        try:
+            pipe.close()
+        except BrokenPipeError:
+            pass
+
+
+def write_all(pipe: BinaryIO, block: bytes) -> None:
+    """Write the whole block: an unbuffered pipe may take less than it was given."""
+    view = memoryview(block)
+    while view:
+        view = view[pipe.write(view) :]
