@@ -56,6 +56,14 @@ class Destination(ABC):
     def target(self) -> str:
         """Where it is, in one line that an operator recognises. No secret."""
 
+    def prepare(self) -> None:
+        """Make the place ready: called when an operator creates or changes the destination, never before a run.
+
+        A disk that is not mounted looks like a new, empty place; only a person knows which it is.
+        Default: nothing. Raises OperationFailed with a hint.
+        """
+        return
+
     @abstractmethod
     def put(self, key: str, stream: Reader, *, expected_size: int | None = None) -> Stored:
         """Store everything `stream` yields under `key`, in constant memory.
@@ -88,8 +96,12 @@ class Destination(ABC):
         """Forbid deletion until then. Raises OperationFailed where the store cannot."""
         raise OperationFailed(f"{self.label} cannot lock objects.", permanent=True)
 
-    def abort(self) -> None:
-        """Clean up what an interrupted `put` of this instance left behind. Default: nothing is left."""
+    def abort(self, prefix: str | None = None) -> None:
+        """Clean up what an interrupted `put` of this instance left behind. Default: nothing is left.
+
+        With `prefix`, also what others left below it, such as a worker that was killed. Name only keys
+        that nobody writes any more: the directory of an attempt that is over.
+        """
         return
 
     def space(self) -> Space:
