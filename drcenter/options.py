@@ -67,3 +67,15 @@ def validated(form: type[forms.Form], options: Mapping[str, Any]) -> dict[str, A
         return dict(bound.cleaned_data)
     faults = "; ".join(f"{name}: {' '.join(map(str, texts))}" for name, texts in bound.errors.items())
     raise OperationFailed(f"The options are not valid: {faults}", permanent=True)
+
+
+def is_command_line(value: object) -> None:
+    """Validates a list of commands, each a list of words: `[["php", "artisan", "down"]]`."""
+    fits = isinstance(value, list) and all(
+        isinstance(words, list) and words and all(isinstance(word, str) and word for word in words)
+        for words in value
+    )
+    if not fits:
+        raise ValidationError(
+            _('Write a list of commands, each a list of words: [["php", "artisan", "down"]].')
+        )

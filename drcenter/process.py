@@ -7,6 +7,7 @@ sets the signal, and one thread that lives as long as the process starts all chi
 kernel sends that signal when the *thread* that started the child ends (prctl(2)).
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -227,7 +228,7 @@ def _spawn(command: Command, stdin: int | BinaryIO, stdout: int | BinaryIO) -> "
     environment = inherited | {name: _placed(value, paths) for name, value in command.env.items()}
     argv = [find(command.argv[0]), *(_placed(argument, paths) for argument in command.argv[1:])]
     try:
-        return subprocess.Popen(  # noqa: S603 - an argv list, never a shell
+        return subprocess.Popen(
             [*_prefix(command.user), *argv],
             env=environment, cwd=command.directory, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
             bufsize=0, start_new_session=True, pass_fds=tuple(descriptors.values()),
@@ -315,10 +316,8 @@ def feed(pipe: BinaryIO, blocks: Iterable[bytes]) -> None:
     except BrokenPipeError:
         return
     finally:
-        try:
+        with contextlib.suppress(BrokenPipeError):
             pipe.close()
-        except BrokenPipeError:
-            pass
 
 
 def write_all(pipe: BinaryIO, block: bytes) -> None:

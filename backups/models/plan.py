@@ -1,0 +1,154 @@
+"""Sources, destinations, and the plans that bring them together."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from backups import destinations, engines
+from backups.destinations.base import Destination as DestinationPlugin
+from backups.engines.base import Engine
+from backups.models.level import Level
+from backups.schedule import Cron, InvalidCron
+from drcenter.systems.models import System, known_zone
+
+
+class Tier(models.TextChoices):
+    """What a source's data is for."""
+
+    APPLICATION = "application", _("application code")
+    DATABASE = "database", _("database")
+    CONFIGURATION = "configuration", _("configuration")
+    STORAGE = "storage", _("storage")
+    DOCUMENTATION = "documentation", _("documentation")
+    EXTERNAL = "external", _("external services")
+    SYSTEM = "system", _("system configuration")
+    GIT = "git", _("git state")
+    CERTIFICATES = "certificates", _("certificates")
+    INFORMATION = "information", _("system information")
+    SCRIPTS = "scripts", _("scripts")
+    METADATA = "metadata", _("metadata")
+
+
+class Source(models.Model):
+    """One thing of a system that can be dumped."""
+
+    system = models.ForeignKey(System, models.PROTECT, related_name="sources", verbose_name=_("system"))
+    name = models.SlugField(
+        _("name"), max_length=60, help_text=_("Part of the names of the parts in storage.")
+    )
+    engine = models.CharField(_("engine"), max_length=40, choices=engines.choices)
+    tier = models.CharField(_("tier"), max_length=20, choices=Tier.choices)
+    options = models.JSONField(_("options"), default=dict, blank=True)
+    enabled = models.BooleanField(_("enabled"), default=True)
+
+    class Meta:
+        verbose_name = _("source")
+        verbose_name_plural = _("sources")
+        ordering = ["system", "name"]
+        constraints = [models.UniqueConstraint(fields=["system", "name"], name="one_source_name_a_system")]
+
+    def __str__(self) -> str:
+        return f"{self.system.slug}/{self.name}"
+
+    def build(self) -> Engine:
+        """The engine with this source's options. Nothing is opened yet."""
+        return engines.build(self.engine, self.options)
+
+
+class Destination(models.Model):
+    """A place that keeps sets."""
+
+    name = models.SlugField(_("name"), max_length=60, unique=True)
+    kind = models.CharField(_("kind"), max_length=40, choices=destinations.choices)
+    options = models.JSONField(_("options"), default=dict, blank=True)
+    enabled = models.BooleanField(_("enabled"), default=True)
+
+    class Meta:
+        verbose_name = _("destination")
+        verbose_name_plural = _("destinations")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def build(self) -> DestinationPlugin:
+        """The destination with this row's options. Nothing is opened yet."""
+        return destinations.build(self.kind, self.options)
+
+
+def valid_cron(expression: str) -> None:
+    """Raises ValidationError for an expression that never fires or cannot be read."""
+    try:
+        Cron(expression, "UTC")
+    except InvalidCron as error:
+        raise ValidationError(str(error)) from error
+
+
+class Plan(models.Model):
+    """Which sources, when, to which destinations, verified how."""
+
+    system = models.ForeignKey(System, models.PROTECT, related_name="plans", verbose_name=_("system"))
+    name = models.CharField(_("name"), max_length=80, default="daily")
+    sources = models.ManyToManyField(Source, related_name="plans", verbose_name=_("sources"))
+    destinations = models.ManyToManyField(Destination, related_name="plans", verbose_name=_("destinations"))
+    cron = models.CharField(
+        _("schedule"), max_length=100, blank=True, default="0 2 * * *", validators=[valid_cron],
+        help_text=_("Five cron fields, in the time zone below: 0 2 * * * is 02:00 each day. Empty: by hand only."),
+    )  # fmt: skip
+    time_zone = models.CharField(
+        _("time zone"), max_length=60, default="Europe/Berlin", validators=[known_zone]
+    )
+    enabled = models.BooleanField(_("enabled"), default=True)
+    level = models.CharField(
+        _("verify up to"), max_length=10, choices=Level.choices, default=Level.PROVEN,
+        help_text=_("Proven: restored into a scratch place right after the backup, and compared."),
+    )  # fmt: skip
+    encrypt = models.BooleanField(
+        _("encrypt"),
+        default=True,
+        help_text=_("To the recovery keys. Without it anybody who reads the store reads the data."),
+    )
+    compression = models.PositiveSmallIntegerField(
+        _("compression level"), default=3, validators=[MinValueValidator(1), MaxValueValidator(19)]
+    )
+    bandwidth_mib = models.PositiveIntegerField(
+        _("bandwidth limit in MiB/s"), null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    target_age_hours = models.PositiveIntegerField(
+        _("oldest allowed age in hours"), default=26, validators=[MinValueValidator(1)],
+        help_text=_("The status turns red when the newest good set is older."),
+    )  # fmt: skip
+    retry_lost = models.BooleanField(
+        _("try again after a lost worker"), default=True, help_text=_("Once for each planned time.")
+    )
+    # The planned time that was last turned into a run: what the tick advances by a conditional update.
+    last_planned_at = models.DateTimeField(_("last planned time"), null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("plan")
+        verbose_name_plural = _("plans")
+        ordering = ["system", "name"]
+        permissions = [("run_plan", _("Can take backups"))]
+        constraints = [models.UniqueConstraint(fields=["system", "name"], name="one_plan_name_a_system")]
+
+    def __str__(self) -> str:
+        return f"{self.system.slug}: {self.name}"
+
+    @property
+    def target_age(self) -> timedelta:
+        return timedelta(hours=self.target_age_hours)
+
+    @property
+    def options_for_job(self) -> dict[str, Any]:
+        """What the stream needs to know."""
+        limit = self.bandwidth_mib * 1024 * 1024 if self.bandwidth_mib else None
+        return {"compression": self.compression, "bytes_per_second": limit}
+
+    def newest_good(self) -> "Any":
+        """The newest complete set of this plan, or None."""
+        return self.sets.complete().order_by("-started_at").first()

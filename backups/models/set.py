@@ -1,0 +1,164 @@
+"""Sets, their parts, and their copies."""
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from backups.models.level import Level
+from backups.models.plan import Destination, Plan, Source, Tier
+from drcenter.jobs.models import Job
+from drcenter.systems.models import System
+
+__all__ = ["Copy", "Level", "Part", "Set"]
+
+
+class SetQuerySet(models.QuerySet["Set"]):
+    def complete(self) -> "SetQuerySet":
+        """Those that exist in storage: a manifest was written."""
+        return self.filter(state=Set.State.COMPLETE)
+
+
+class Set(models.Model):
+    """One backup taken by a plan. Read-only for people."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        RUNNING = "running", _("running")
+        COMPLETE = "complete", _("complete")
+        FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")
+        LOST = "lost", _("lost")
+
+    class Reason(models.TextChoices):
+        MANUAL = "manual", _("by hand")
+        SCHEDULE = "schedule", _("schedule")
+        DEPLOYMENT = "deployment", _("before a deployment")
+        SAFETY = "safety", _("before a restore")
+
+    system = models.ForeignKey(System, models.PROTECT, related_name="sets", verbose_name=_("system"))
+    plan = models.ForeignKey(Plan, models.SET_NULL, null=True, related_name="sets", verbose_name=_("plan"))
+    job = models.ForeignKey(
+        Job, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("job")
+    )
+    # The folder below the system's key, once a try has begun; unique for each attempt.
+    identifier = models.CharField(_("set"), max_length=60, blank=True, db_index=True)
+    attempt = models.PositiveIntegerField(_("attempt"), default=0)
+    reason = models.CharField(_("reason"), max_length=20, choices=Reason.choices, default=Reason.MANUAL)
+    planned_at = models.DateTimeField(_("planned time"), null=True, blank=True)
+    state = models.CharField(
+        _("state"), max_length=10, choices=State.choices, default=State.WAITING, db_index=True
+    )
+    level = models.CharField(_("level"), max_length=10, choices=Level.choices, blank=True)
+    # Why it is not better: a missing right, no fitting server. Shown in red when `capped`.
+    level_reason = models.TextField(_("why not better"), blank=True)
+    capped = models.BooleanField(_("the dump is incomplete"), default=False)
+    findings = models.JSONField(_("findings"), default=list, blank=True)
+    encrypted = models.BooleanField(_("encrypted"), default=True)
+    recipients = models.JSONField(_("recipients"), default=list, blank=True)
+    created_at = models.DateTimeField(_("requested at"), auto_now_add=True)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True, db_index=True)
+    moment = models.DateTimeField(
+        _("moment"),
+        null=True,
+        blank=True,
+        help_text=_("What was committed before this moment is in the set."),
+    )
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    plain_size = models.BigIntegerField(_("size"), default=0)
+    stored_size = models.BigIntegerField(_("stored size"), default=0)
+    timings = models.JSONField(_("timings"), default=dict, blank=True)
+    message = models.TextField(_("message"), blank=True)
+    hint = models.TextField(_("hint"), blank=True)
+
+    objects = SetQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("set")
+        verbose_name_plural = _("sets")
+        ordering = ["-id"]
+        default_permissions = ("view",)
+        permissions = [
+            ("verify_set", _("Can verify sets")),
+            ("restore_beside", _("Can restore beside the original")),
+            ("restore_production", _("Can restore over production")),
+        ]
+        constraints = [
+            # A tick that comes twice plans one run: the planned time is the key.
+            models.UniqueConstraint(
+                fields=["plan", "planned_at"],
+                condition=models.Q(planned_at__isnull=False),
+                name="one_set_a_planned_time",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.system.slug}/{self.identifier or f'#{self.pk}'}"
+
+    @property
+    def prefix(self) -> str:
+        """The folder of the set in every destination, with a slash at the end."""
+        return f"{self.system.slug}/{self.identifier}/"
+
+    @property
+    def age_seconds(self) -> float | None:
+        return (timezone.now() - self.moment).total_seconds() if self.moment else None
+
+
+class Part(models.Model):
+    """One stored object of a set."""
+
+    set = models.ForeignKey(Set, models.CASCADE, related_name="parts", verbose_name=_("set"))
+    source = models.ForeignKey(
+        Source, models.SET_NULL, null=True, related_name="parts", verbose_name=_("source")
+    )
+    source_name = models.CharField(_("source name"), max_length=60)
+    order = models.PositiveIntegerField(_("order of restore"))
+    name = models.CharField(_("name"), max_length=80)
+    suffix = models.CharField(_("kind of bytes"), max_length=20)
+    engine = models.CharField(_("engine"), max_length=40)
+    tier = models.CharField(_("tier"), max_length=20, choices=Tier.choices)
+    key = models.CharField(_("name in storage"), max_length=300)
+    plain_size = models.BigIntegerField(_("size"))
+    plain_sha256 = models.CharField(_("SHA-256 of the plain bytes"), max_length=64)
+    stored_size = models.BigIntegerField(_("stored size"))
+    stored_sha256 = models.CharField(_("SHA-256 of the stored bytes"), max_length=64)
+    seconds = models.FloatField(_("seconds"), default=0)
+
+    class Meta:
+        verbose_name = _("part")
+        verbose_name_plural = _("parts")
+        ordering = ["set", "order"]
+        default_permissions = ("view",)
+        constraints = [models.UniqueConstraint(fields=["set", "order"], name="one_part_an_order")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Copy(models.Model):
+    """The set at one destination."""
+
+    class State(models.TextChoices):
+        WRITING = "writing", _("being written")
+        COMPLETE = "complete", _("complete")
+        FAILED = "failed", _("failed")
+        DAMAGED = "damaged", _("damaged")
+
+    set = models.ForeignKey(Set, models.CASCADE, related_name="copies", verbose_name=_("set"))
+    destination = models.ForeignKey(
+        Destination, models.PROTECT, related_name="copies", verbose_name=_("destination")
+    )
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.WRITING)
+    level = models.CharField(_("level"), max_length=10, choices=Level.choices, blank=True)
+    message = models.TextField(_("message"), blank=True)
+    verified_at = models.DateTimeField(_("last verified"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("copy")
+        verbose_name_plural = _("copies")
+        ordering = ["set", "destination"]
+        default_permissions = ("view",)
+        constraints = [models.UniqueConstraint(fields=["set", "destination"], name="one_copy_a_destination")]
+
+    def __str__(self) -> str:
+        return f"{self.set} @ {self.destination}"

@@ -1,0 +1,9 @@
+"""The append-only trail."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class AuditConfig(AppConfig):
+    name = "drcenter.audit"
+    verbose_name = _("Audit trail")

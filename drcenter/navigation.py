@@ -1,0 +1,9 @@
+"""The sidebar."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    return []

@@ -1,0 +1,186 @@
+"""All settings, from the environment only. docs/configuration.md lists every name."""
+
+import secrets as _random
+from datetime import timedelta
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from drcenter import environment as env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+# Everything the product writes on this machine: its database, its keys, scratch places, logs.
+STATE_DIR = Path(env.text("DRC_STATE", str(BASE_DIR / "var"))).resolve()
+
+
+def _prepared(directory: Path) -> Path:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"DRC_STATE: {directory} cannot be made: {error.strerror}.") from error
+    return directory
+
+
+def _secret_key() -> str:
+    """DRC_SECRET_KEY, or one that is made at the first start and kept in the state directory."""
+    if given := env.text("DRC_SECRET_KEY"):
+        return given
+    path = STATE_DIR / "secret_key"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(_random.token_urlsafe(50))
+    return path.read_text()
+
+
+_prepared(STATE_DIR)
+SECRET_KEY = _secret_key()
+DEBUG = env.truth("DRC_DEBUG", False)
+ALLOWED_HOSTS = env.words("DRC_HOSTS", "127.0.0.1,localhost,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("DRC_ORIGINS")
+BEHIND_TLS = env.truth("DRC_BEHIND_TLS", False)
+BIND = env.text("DRC_BIND", "127.0.0.1:8000")
+# References: a bearer token for /api/backup-status, and an identity for drills on this machine.
+API_TOKEN = env.text("DRC_API_TOKEN_REFERENCE")
+DRILL_IDENTITY = env.text("DRC_DRILL_IDENTITY")
+LONG_WORKERS = env.number("DRC_LONG_WORKERS", 2)
+
+INSTALLED_APPS = [
+    "unfold.apps.BasicAppConfig",
+    "drcenter.apps.PanelConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_q",
+    "drcenter.apps.DrcenterConfig",
+    "drcenter.audit",
+    "drcenter.systems",
+    "drcenter.notify",
+    "drcenter.jobs",
+    "backups",
+    "integrations",
+    "billing_snapshots",
+    "incidents",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "drcenter.middleware.ContentSecurityPolicy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "drcenter.urls"
+WSGI_APPLICATION = "drcenter.wsgi.application"
+DATABASES = {
+    "default": env.database(env.text("DRC_DATABASE_URL", f"sqlite:///{STATE_DIR / 'drcenter.sqlite3'}"))
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+SECURE_SSL_REDIRECT = BEHIND_TLS
+SECURE_HSTS_SECONDS = int(timedelta(days=30).total_seconds()) if BEHIND_TLS else 0
+if BEHIND_TLS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+
+LANGUAGES = [("en", _("English")), ("de", _("German"))]
+LANGUAGE_CODE = env.text("DRC_LANGUAGE", "en")
+LOCALE_PATHS = [BASE_DIR / "drcenter" / "locale"]
+TIME_ZONE = "UTC"
+DISPLAY_TIME_ZONE = env.text("DRC_TIME_ZONE", "Europe/Berlin")
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = _prepared(STATE_DIR / "static")
+STATICFILES_DIRS = [BASE_DIR / "drcenter" / "static"]
+WHITENOISE_USE_FINDERS = True
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": _prepared(STATE_DIR / "cache"),
+    }
+}
+
+# DESIGN.md §6: the queue is a courier. Times in seconds; `retry` lies above every time-out.
+_COURIER = {"queue_limit": 1, "bulk": 1, "max_attempts": 1, "ack_failures": True, "catch_up": False}
+Q_CLUSTER = {
+    "name": "short",
+    "orm": "default",
+    "workers": 2,
+    "timeout": 300,
+    "retry": 1800,
+    "poll": 0.5,
+    "recycle": 100,
+    "save_limit": 200,
+    "label": "Queue",
+    **_COURIER,
+    "ALT_CLUSTERS": {
+        "long": {
+            "workers": LONG_WORKERS,
+            "timeout": 12 * 3600,
+            "retry": 3 * 24 * 3600,
+            "poll": 0.5,
+            "recycle": 1,
+            "save_limit": 200,
+            **_COURIER,
+        }
+    },
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"redact": {"()": "drcenter.logs.Redact"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redact"]}},
+    "root": {"handlers": ["stderr"], "level": env.text("DRC_LOG_LEVEL", "INFO")},
+    "loggers": {
+        "botocore": {"level": "WARNING"},
+        "boto3": {"level": "WARNING"},
+        "urllib3": {"level": "WARNING"},
+    },
+}
+
+UNFOLD = {
+    "SITE_TITLE": "DR Center",
+    "SITE_HEADER": "DR Center",
+    "SITE_SYMBOL": "health_and_safety",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_LANGUAGES": True,
+    "DASHBOARD_CALLBACK": "drcenter.dashboard.context",
+    "STYLES": [lambda request: f"/{STATIC_URL}drcenter/panel.css"],
+    "SIDEBAR": {"show_search": True, "navigation": "drcenter.navigation.sidebar"},
+}
