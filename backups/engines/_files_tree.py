@@ -1,0 +1,123 @@
+"""Walking a tree as it is, in names of any bytes, without ever following a link out of it."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from backups.engines._files_patterns import Matches, below, excluded
+from drcenter.errors import OperationFailed
+
+ROOT = b"."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One path: relative to the root, what lstat says, and why it cannot be read ("" if it can)."""
+
+    path: bytes
+    status: os.stat_result
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A directory, and which paths below it are looked at.
+
+    `excluded`: not in a set, and not touched by a restore. `kept`: in a set, but not touched by a restore.
+    """
+
+    root: bytes
+    excluded: Matches
+    kept: Matches
+    one_file_system: bool
+
+    @classmethod
+    def of(cls, path: str, exclude: list[str], keep: list[str], one_file_system: bool) -> "Tree":
+        return cls(os.fsencode(path), excluded(exclude), below(keep), one_file_system)
+
+    def place(self, path: bytes) -> bytes:
+        """Where the relative `path` is."""
+        return os.path.join(self.root, path)
+
+    def walk(self) -> Iterator[Entry]:
+        """Every entry, a directory before what it holds; the root, named `.`, comes first.
+
+        What cannot be looked into is an entry with a problem. What vanishes meanwhile is no entry.
+        Sockets are left out: they belong to a running process. Raises OperationFailed without a root.
+        """
+        top = self._root_status()
+        device = top.st_dev if self.one_file_system else None
+        waiting = [(ROOT, top)]
+        while waiting:
+            directory, status = waiting.pop()
+            try:
+                children = self._children(directory)
+            except OSError as error:
+                if error.errno != errno.ENOENT:
+                    yield Entry(directory, status, error.strerror or "unreadable")
+                continue
+            yield Entry(directory, status)
+            for child in children:
+                mode = child.status.st_mode
+                if stat.S_ISDIR(mode) and not child.problem and device in {None, child.status.st_dev}:
+                    waiting.append((child.path, child.status))
+                else:
+                    yield child
+
+    def _root_status(self) -> os.stat_result:
+        try:
+            status = os.stat(self.root)
+        except OSError as error:
+            raise OperationFailed(
+                f"{os.fsdecode(self.root)} cannot be read: {error.strerror}.",
+                "Check the path, and that the user of the workers may read it.",
+                permanent=True,
+            ) from None
+        if not stat.S_ISDIR(status.st_mode):
+            raise OperationFailed(f"{os.fsdecode(self.root)} is not a directory.", permanent=True)
+        return status
+
+    def _children(self, directory: bytes) -> list[Entry]:
+        prefix = b"" if directory == ROOT else directory + b"/"
+        found = []
+        with os.scandir(self.place(directory)) as scanned:
+            for child in scanned:
+                path = prefix + child.name
+                if self.excluded(path):
+                    continue
+                try:
+                    status = child.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if not stat.S_ISSOCK(status.st_mode):
+                    found.append(Entry(path, status, self._problem(path, status)))
+        return found
+
+    def _problem(self, path: bytes, status: os.stat_result) -> str:
+        """Why the file cannot be read, as far as rights tell. What reading it says is seen in the witness."""
+        user = os.geteuid()
+        if user == 0 or not stat.S_ISREG(status.st_mode):
+            return ""
+        if status.st_uid == user and status.st_mode & stat.S_IRUSR:
+            return ""
+        return "" if os.access(self.place(path), os.R_OK, effective_ids=True) else "Permission denied"
+
+
+def signature(status: os.stat_result) -> int:
+    """A number that is another one when the file was changed (one number: trees have many files)."""
+    return hash(
+        (
+            status.st_ino, status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_ctime_ns,
+            status.st_nlink if not stat.S_ISDIR(status.st_mode) else 0,
+            status.st_size if not stat.S_ISDIR(status.st_mode) else 0,
+        )
+    )  # fmt: skip
+
+
+def links_of(entries: Iterator[Entry]) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """(device and inode, path) of every file that has more than one name."""
+    for entry in entries:
+        if entry.status.st_nlink > 1 and not stat.S_ISDIR(entry.status.st_mode):
+            yield (entry.status.st_dev, entry.status.st_ino), entry.path
