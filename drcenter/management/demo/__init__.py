@@ -1,0 +1,1 @@
+"""The demonstration: sample systems, and the story that it tells with them."""
