@@ -13,7 +13,9 @@ class JobsConfig(AppConfig):
         from drcenter.jobs.pulse import send_pulses
         from drcenter.jobs.reap import reap
         from drcenter.jobs.registry import register_tick
+        from drcenter.jobs.settle import settle_rest
 
         register_tick("jobs.reap", reap)
+        register_tick("jobs.settle", settle_rest)
         register_tick("jobs.dispatch", send_waiting_again)
         register_tick("jobs.pulse", send_pulses)

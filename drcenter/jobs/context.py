@@ -1,7 +1,9 @@
 """What a running job has in its hands: its log, its progress, its children, and the wish to stop it."""
 
+import logging
 import threading
 import time
+from collections.abc import Callable
 
 from django.db import DatabaseError, close_old_connections, connections
 from django.db.models import QuerySet
@@ -12,7 +14,11 @@ from drcenter.jobs.models import Job, Line, State
 from drcenter.process import Children
 from drcenter.secrets import redact
 
+logger = logging.getLogger(__name__)
+
 BEAT_SECONDS = 2.0
+# How soon a signal to stop is noticed.
+LOOK_SECONDS = 0.2
 
 
 class JobContext:
@@ -20,11 +26,14 @@ class JobContext:
 
     The heartbeat runs in a thread of its own: it shows progress, notices a request to cancel, and notices
     that the row belongs to another attempt by now (a stalled worker that wakes up must not go on).
+    While the panel's database is away the work goes on: log lines and progress wait for its return.
     """
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.children = Children()
+        # Set by a signal handler, which may not take any lock; the heartbeat acts on it.
+        self.workers_stop = False
         self._stopped = threading.Event()
         self._ended = threading.Event()
         self._reason = ""
@@ -33,22 +42,32 @@ class JobContext:
         self._done, self._expected = 0, 0
         self._measured = (time.monotonic(), 0)
         self._rate = 0.0
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{job.pk}", daemon=True)
+        self._lines: list[Line] = []
+        self._owner = threading.get_ident()
+        self._thread = threading.Thread(target=self._live, name=f"heartbeat-{job.pk}", daemon=True)
 
     # ------------------------------------------------------------------ for the work
 
     def log(self, text: str, level: str = "info") -> None:
-        """Add a line to the job's log, redacted, at once."""
-        Line.objects.create(job=self.job, level=level, text=redact(str(text)))
+        """Add a line to the job's log, redacted: at once, or at the next heartbeat when another thread calls."""
+        line = Line(job=self.job, at=timezone.now(), level=level, text=redact(str(text)))
+        with self._lock:
+            self._lines.append(line)
+        if threading.get_ident() == self._owner:
+            self._keep(self._write_lines)
 
     def phase(self, phase: str, item: str = "", expected: int | None = None) -> None:
-        """Say what happens now, on what, and, where known, how many bytes it will be; counting starts at 0."""
+        """Say what happens now, on what, and, where known, how many bytes it will be; counting starts at 0.
+
+        Raises Cancelled.
+        """
         self.check()
         with self._lock:
             self._phase, self._item = redact(str(phase))[:120], redact(str(item))[:200]
             self._done, self._expected = 0, expected or 0
             self._measured, self._rate = (time.monotonic(), 0), 0.0
-        self._write()
+        if threading.get_ident() == self._owner:
+            self._keep(self._write)
 
     def advance(self, count: int) -> None:
         """`count` more bytes are done. Cheap: call it for every block. Raises Cancelled."""
@@ -58,14 +77,15 @@ class JobContext:
 
     def check(self) -> None:
         """Raises Cancelled when somebody wants the job to stop, OperationFailed when it was taken away."""
-        if self._stopped.is_set():
-            if self._reason == "cancelled":
-                raise Cancelled
+        if not self._stopped.is_set():
+            return
+        if self._reason == "lost":
             raise OperationFailed("Another attempt has taken this job over; this one stops.", permanent=True)
+        raise Cancelled
 
     @property
     def cancelled(self) -> bool:
-        return self._stopped.is_set() and self._reason == "cancelled"
+        return self._stopped.is_set() and self._reason != "lost"
 
     @property
     def counted(self) -> tuple[int, int]:
@@ -73,6 +93,11 @@ class JobContext:
         return self._done, self._expected
 
     # ------------------------------------------------------------------ for whoever runs it
+
+    @property
+    def reason(self) -> str:
+        """Why it stops: "cancelled" by a person, "workers" are stopped, "lost" to the reaper, or ""."""
+        return self._reason
 
     def __enter__(self) -> "JobContext":
         self._thread.start()
@@ -82,28 +107,36 @@ class JobContext:
         self._ended.set()
         self._thread.join()
         self.children.kill()
+        self._keep(self._write_lines)
 
     def stop(self, reason: str) -> None:
-        """Make the work stop: no further child starts, running ones are killed."""
-        self._reason = reason
-        self._stopped.set()
+        """Make the work stop: no further child starts, running ones are killed. The first reason stands."""
+        if not self._stopped.is_set():
+            self._reason = reason
+            self._stopped.set()
         self.children.kill()
 
     def mine(self) -> QuerySet[Job]:
         """The row, if it still belongs to this attempt: the condition of every update."""
         return Job.objects.filter(pk=self.job.pk, state=State.RUNNING, attempt=self.job.attempt)
 
-    def _beat(self) -> None:
+    def _live(self) -> None:
         try:
-            while not self._ended.wait(BEAT_SECONDS):
-                self._pulse()
+            beaten = time.monotonic()
+            while not self._ended.wait(LOOK_SECONDS):
+                if self.workers_stop and not self._stopped.is_set():
+                    self.stop("workers")
+                if time.monotonic() - beaten >= BEAT_SECONDS:
+                    self._beat()
+                    beaten = time.monotonic()
         finally:
             connections.close_all()
 
-    def _pulse(self) -> None:
+    def _beat(self) -> None:
         try:
             close_old_connections()
             self._measure()
+            self._write_lines()
             if not self._write():
                 self.stop("lost")
             elif self.mine().exclude(cancel_requested_by="").exists():
@@ -127,3 +160,21 @@ class JobContext:
                 bytes_expected=self._expected, rate=int(self._rate),
             )
         )  # fmt: skip
+
+    def _write_lines(self) -> bool:
+        with self._lock:
+            lines, self._lines = self._lines, []
+        try:
+            Line.objects.bulk_create(lines)
+        except DatabaseError:
+            with self._lock:
+                self._lines = lines + self._lines
+            raise
+        return True
+
+    def _keep(self, write: Callable[[], bool]) -> None:
+        """Write now if the database is there; the next heartbeat writes it otherwise."""
+        try:
+            write()
+        except DatabaseError as error:
+            logger.warning("job %s: the panel's database failed: %s", self.job.pk, error)

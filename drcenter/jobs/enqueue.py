@@ -1,6 +1,6 @@
 """Asking for a long act."""
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from drcenter.jobs.models import Job, State
@@ -12,14 +12,24 @@ def enqueue(name: str, subject: int, *, target: str, title: str, requested_by: s
 
     A job of the same kind for the same subject that still waits is returned instead of a second one.
     """
-    with transaction.atomic():
+    for _ in range(3):
         waiting = Job.objects.filter(kind=name, subject=subject, state=State.QUEUED).first()
         if waiting is not None:
             return waiting
+        try:
+            return _create(name, subject, target=target, title=title, requested_by=requested_by)
+        except IntegrityError:
+            continue  # Somebody else was faster: theirs is the one that waits, unless it runs already.
+    raise IntegrityError(f"Jobs of {name} for {subject} come and go too quickly.")
+
+
+def _create(name: str, subject: int, *, target: str, title: str, requested_by: str) -> Job:
+    with transaction.atomic():
         job = Job.objects.create(
-            kind=name, subject=subject, target=target, title=title[:200], requested_by=requested_by
+            kind=name, subject=subject, target=target, title=title[:200], requested_by=requested_by[:150]
         )
-        transaction.on_commit(lambda: send(job))
+        # A queue that cannot be reached does not fail what was committed: the dispatcher sends it again.
+        transaction.on_commit(lambda: send(job), robust=True)
     return job
 
 
@@ -27,7 +37,12 @@ def send(job: Job) -> None:
     """Put the primary key into the queue. Sending twice does no harm: only one claim wins."""
     from django_q.tasks import async_task
 
-    Job.objects.filter(pk=job.pk).update(sent_at=timezone.now())
     async_task(
-        "drcenter.jobs.work.run_job", job.pk, cluster=kind(job.kind).cluster, task_name=f"job {job.pk}"
+        "drcenter.jobs.work.run_job", job.pk, cluster=kind(job.kind).cluster, task_name=message_name(job.pk)
     )
+    Job.objects.filter(pk=job.pk).update(sent_at=timezone.now())
+
+
+def message_name(pk: int) -> str:
+    """What the message of a job is called in the queue."""
+    return f"job {pk}"

@@ -1,6 +1,6 @@
 """Jobs and their log. The row is the truth; the queue only carries its primary key."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import Q
@@ -25,11 +25,6 @@ STALE_AFTER = timedelta(seconds=30)
 class JobQuerySet(models.QuerySet["Job"]):
     def open(self) -> "JobQuerySet":
         return self.filter(state__in=OPEN)
-
-    def stale(self, now: datetime) -> "JobQuerySet":
-        """Running, without a sign of life for too long; also those whose sign lies in the future (a clock set back)."""
-        silent = Q(heartbeat_at__lt=now - STALE_AFTER) | Q(heartbeat_at__gt=now + STALE_AFTER)
-        return self.filter(silent, state=State.RUNNING)
 
     def claim(self, pk: int, worker: str) -> "Job | None":
         """Move the job from queued to running. None when somebody else did, or when its target is busy."""
@@ -75,6 +70,8 @@ class Job(models.Model):
     message = models.TextField(_("message"), blank=True)
     hint = models.TextField(_("hint"), blank=True)
     permanent = models.BooleanField(_("trying again is pointless"), default=False)
+    # Whether the kind's `ended` was called after the end.
+    settled = models.BooleanField(_("settled"), default=False)
 
     objects = JobQuerySet.as_manager()
 
@@ -87,7 +84,10 @@ class Job(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["target"], condition=Q(state="running"), name="one_running_job_a_target"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["kind", "subject"], condition=Q(state="queued"), name="one_waiting_job_a_subject"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -122,7 +122,7 @@ class Line(models.Model):
     """One line of a job's log, written as it happens."""
 
     job = models.ForeignKey(Job, models.CASCADE, related_name="lines", verbose_name=_("job"))
-    at = models.DateTimeField(_("at"), auto_now_add=True)
+    at = models.DateTimeField(_("at"), default=timezone.now)
     level = models.CharField(_("level"), max_length=10, default="info")
     text = models.TextField(_("text"))
 

@@ -14,8 +14,9 @@ AfterEnd = Callable[["Job"], None]
 
 @dataclass(frozen=True)
 class Kind:
-    """`work` does it. `ended` is called with a job that did not end by itself (lost, or cancelled while
-    queued), to bring the rows of its subject in line and to clean up what it left."""
+    """`work` does it. `ended` is called after every end of a job, also of one that was lost or was cancelled
+    while it waited: it brings the rows of the subject in line with `job.state`, and cleans up. It is called
+    once; when it raises, or its process dies, it is called again: it has to bear that."""
 
     work: Work
     cluster: str

@@ -1,0 +1,57 @@
+"""Runs one cluster of workers until it is asked to stop."""
+
+import logging
+import os
+import signal
+import time
+from types import FrameType
+
+from drcenter import process_tree
+from drcenter.jobs import work
+
+logger = logging.getLogger(__name__)
+
+
+def run() -> int:
+    """Run the cluster that Q_CLUSTER_NAME names; 0 after SIGTERM or SIGINT, 1 when its sentinel died.
+
+    Its processes end with their parent, whatever happens. django-q2's own handler stops the cluster inside
+    of the signal handler, which can deadlock (its issue 346), and a dead sentinel ends it with exit code 0:
+    here the handler only takes a note.
+    """
+    from django_q.cluster import Cluster
+
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+
+    # One line for each start, end and recycling of a worker says nothing to an operator.
+    logging.getLogger("django-q").setLevel(logging.WARNING)
+    process_tree.forks_end_with_us()
+    work.listen_for_stop()
+    cluster = Cluster()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+    cluster.start()
+    while not asked and cluster.sentinel.is_alive():
+        time.sleep(0.1)
+    if not asked:
+        logger.error("the sentinel of the workers ended with code %s", cluster.sentinel.exitcode)
+        return 1
+    stop_running_jobs()
+    cluster.stop()
+    return 0
+
+
+def stop_running_jobs() -> None:
+    """Tell the workers below us to end their job as cancelled, and to claim no other."""
+    session = os.getsid(0)
+    for process in process_tree.descendants(os.getpid()):
+        try:
+            # Commands that jobs have started have sessions of their own, and would die of this signal.
+            if os.getsid(process) == session:
+                os.kill(process, signal.SIGUSR1)
+        except ProcessLookupError:
+            continue
