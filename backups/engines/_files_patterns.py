@@ -20,6 +20,15 @@ def excluded(patterns: Iterable[str]) -> Matches:
     return lambda path: whole.fullmatch(path) is not None
 
 
+def outside(only: Iterable[str]) -> Matches:
+    """Whether the first name of a path matches none of the patterns `only`; never, if there are none."""
+    patterns = list(only)
+    inside = excluded(patterns)
+    if not patterns:
+        return lambda path: False
+    return lambda path: not inside(path.partition(b"/")[0])
+
+
 def below(paths: Iterable[str]) -> Matches:
     """Whether a path is one of `paths`, or below one."""
     kept = {os.fsencode(cleaned) for path in paths if (cleaned := tidy(path))}

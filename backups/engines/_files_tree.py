@@ -3,10 +3,10 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from backups.engines._files_patterns import Matches, below, excluded
+from backups.engines._files_patterns import Matches, below, excluded, outside
 from drcenter.errors import OperationFailed
 
 ROOT = b"."
@@ -25,7 +25,7 @@ class Entry:
 class Tree:
     """A directory, and which paths below it are looked at.
 
-    `excluded`: not in a set, and not touched by a restore. `kept`: in a set, but not touched by a restore.
+    `excluded`: not in a set, and not touched by a restore; so is what is not `only`, if anything is. `kept`: in a set, but not touched by a restore.
     """
 
     root: bytes
@@ -34,8 +34,13 @@ class Tree:
     one_file_system: bool
 
     @classmethod
-    def of(cls, path: str, exclude: list[str], keep: list[str], one_file_system: bool) -> "Tree":
-        return cls(os.fsencode(path), excluded(exclude), below(keep), one_file_system)
+    def of(
+        cls, path: str, exclude: list[str], keep: list[str], one_file_system: bool, only: Sequence[str] = ()
+    ) -> "Tree":
+        without, beyond = excluded(exclude), outside(only)
+        return cls(
+            os.fsencode(path), lambda name: without(name) or beyond(name), below(keep), one_file_system
+        )
 
     def place(self, path: bytes) -> bytes:
         """Where the relative `path` is."""

@@ -46,6 +46,11 @@ class Options(forms.Form):
         ),
         initial=[],
     )
+    only = LinesField(
+        label=_("Only these"),
+        help_text=_("Names in the directory, one per line: .env, config. Empty: everything."),
+        initial=[],
+    )
     keep = LinesField(
         label=_("Never touch on restore"),
         help_text=_("Paths relative to the directory, one per line: storage/framework/down"),
@@ -66,6 +71,12 @@ class Options(forms.Form):
 
     def clean_exclude(self) -> list[str]:
         return _relative(self.cleaned_data["exclude"])
+
+    def clean_only(self) -> list[str]:
+        names = _relative(self.cleaned_data["only"])
+        if any("/" in name for name in names):
+            raise ValidationError(_("Write names that stand in the directory itself, without “/”."))
+        return names
 
     def clean_keep(self) -> list[str]:
         return _relative(self.cleaned_data["keep"])
@@ -91,7 +102,9 @@ class Plugin(Engine):
     @property
     def _tree(self) -> Tree:
         options = self.options
-        return Tree.of(self.path, options["exclude"], options["keep"], bool(options["one_file_system"]))
+        return Tree.of(
+            self.path, options["exclude"], options["keep"], bool(options["one_file_system"]), options["only"]
+        )
 
     def inspect(self) -> Inspection:
         _require_gnu_tar()

@@ -207,6 +207,27 @@ def test_excludes_are_not_stored_and_not_touched(site):
     assert differences(taken.witness, place.witness()) == []
 
 
+def test_only_what_is_named_is_stored_and_touched(site):
+    (site / ".env").write_text("A=1")
+    (site / ".env.testing").write_text("A=2")
+    engine = engine_for(site, only=[".env*", "sub"])
+    taken = take(engine)
+    assert set(taken.witness.contents) == {".", ".env", ".env.testing", "sub", "sub/data"}
+    (site / ".env").write_text("A=changed")
+    (site / ".env.new").touch()
+    (site / "stranger").touch()
+    restore(engine, taken, overwrite=True)
+    assert (site / ".env").read_text() == "A=1"
+    assert not (site / ".env.new").exists()
+    assert (site / "stranger").exists()
+    assert (site / "also").exists()
+
+
+def test_only_takes_names_of_the_directory_itself(site):
+    with pytest.raises(OperationFailed, match="only:"):
+        engine_for(site, only=["sub/data"])
+
+
 @pytest.mark.parametrize("in_the_set", [False, True])
 def test_the_marker_of_maintenance_mode_survives(site, in_the_set):
     marker = site / "storage" / "framework" / "down"
