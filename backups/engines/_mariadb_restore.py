@@ -1,0 +1,111 @@
+"""Making a database ready to be restored into, and taking back accounts and grants."""
+
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+import pymysql
+
+from backups.engines._mariadb_accounts import account_name
+from backups.engines._mariadb_catalog import Catalog
+from backups.engines._mariadb_columns import quoted
+from backups.engines._mariadb_commands import Login, Selection
+from backups.engines._mariadb_connect import Connection, connected, denied, execute
+from drcenter.errors import OperationFailed
+
+# Of an account or grant that the restore cannot make: the longest part of the statement that is shown.
+SHOWN = 120
+
+
+def make_ready(login: Login, selection: Selection, *, overwrite: bool) -> bool:
+    """Create the database if it is missing, or clear what would be overwritten. True if it was created.
+
+    With a selection of tables only these are dropped. Raises OperationFailed when something is there
+    and `overwrite` is False.
+    """
+    with connected(login) as connection:
+        created = not _exists(connection, selection.database)
+        if created:
+            execute(connection, f"CREATE DATABASE {quoted(selection.database)} CHARACTER SET utf8mb4")
+        execute(connection, f"USE {quoted(selection.database)}")
+        catalog = Catalog(connection, selection.database, selection.tables)
+        statements = drop_statements(catalog)
+        if statements and not overwrite:
+            raise OperationFailed(
+                f"The database {selection.database} at {login.place} is not empty.",
+                "Choose another name, or allow it to be overwritten.",
+                permanent=True,
+            )
+        execute(connection, "SET SESSION foreign_key_checks=0")
+        for statement in statements:
+            execute(connection, statement)
+    return created
+
+
+def _exists(connection: Connection, database: str) -> bool:
+    statement = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
+    return bool(execute(connection, statement, database))
+
+
+def drop_statements(catalog: Catalog) -> list[str]:
+    """Events first, so that none runs into half a database. Triggers go with their tables."""
+    statements = [f"DROP EVENT IF EXISTS {quoted(name)}" for name in catalog.events]
+    statements += [f"DROP VIEW IF EXISTS {quoted(name)}" for name in catalog.views]
+    statements += [f"DROP {kind} IF EXISTS {quoted(name)}" for kind, name in reversed(catalog.routines)]
+    statements += [f"DROP TABLE IF EXISTS {quoted(table.name)}" for table in catalog.tables]
+    return statements + [f"DROP SEQUENCE IF EXISTS {quoted(name)}" for name in catalog.sequences]
+
+
+def drop_database(login: Login, database: str) -> None:
+    with connected(login) as connection:
+        execute(connection, f"DROP DATABASE IF EXISTS {quoted(database)}")
+
+
+def statement_runner(login: Login, database: str) -> Callable[[BinaryIO], None]:
+    """What takes the parts `accounts` and `grants`: one statement a line.
+
+    An application's own user may not create users, and need not: what concerns that user itself is
+    left out when the server refuses it. Raises OperationFailed for any other refusal.
+    """
+
+    def consume(stream: BinaryIO) -> None:
+        statements = [line.rstrip(";\r") for line in stream.read().decode().split("\n") if line.strip()]
+        with connected(login, database) as connection:
+            ((text,),) = execute(connection, "SELECT CURRENT_USER()")
+            user, _, host = str(text).rpartition("@")
+            for statement in statements:
+                _run(connection, statement, own=account_name((user, host)))
+
+    return consume
+
+
+def _run(connection: Connection, statement: str, *, own: str) -> None:
+    try:
+        execute(connection, statement)
+    except pymysql.err.Error as error:
+        if not denied(error):
+            raise
+        if statement.endswith(own) or f" {own} " in statement:
+            return
+        # The rest of a CREATE USER is the hash of a password.
+        shown = statement.split(" IDENTIFIED ", maxsplit=1)[0][:SHOWN]
+        raise OperationFailed(
+            f"The user {own} may not run: {shown}",
+            "Restore as a user with CREATE USER and GRANT OPTION, or create the account by hand first.",
+            permanent=True,
+        ) from None
+
+
+def count_rows(login: Login, database: str, tables: Sequence[str]) -> dict[str, int]:
+    """Rows of each table. Raises OperationFailed for one that does not exist."""
+    with connected(login, database) as connection:
+        return {table: _count(connection, table) for table in tables}
+
+
+def _count(connection: Connection, table: str) -> int:
+    try:
+        ((count,),) = execute(connection, f"SELECT COUNT(*) FROM {quoted(table)}")  # noqa: S608
+    except pymysql.err.ProgrammingError as error:
+        if error.args[0] != 1146:
+            raise
+        raise OperationFailed(f"The table {table} does not exist.", permanent=True) from None
+    return int(count)

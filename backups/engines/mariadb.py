@@ -1,0 +1,161 @@
+"""MariaDB and MySQL databases, dumped with the server's own tool and proven in a private server."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from backups.engines._mariadb_accounts import read_accounts
+from backups.engines._mariadb_catalog import Catalog
+from backups.engines._mariadb_commands import Login, Selection, restore_command
+from backups.engines._mariadb_connect import client_tool, connected, dump_tool, execute, login_from
+from backups.engines._mariadb_inspect import look
+from backups.engines._mariadb_restore import count_rows, drop_database, make_ready, statement_runner
+from backups.engines._mariadb_snapshot import opened
+from backups.engines._mariadb_witness import take_witness
+from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
+from backups.servers.mariadb import Server, Version, installed_version, parse_version, private_server
+from backups.witness import Witness
+from drcenter.errors import OperationFailed
+from drcenter.options import LinesField, SecretField
+
+TLS_CHOICES = [
+    ("off", _("not encrypted")),
+    ("on", _("encrypted, certificate not checked")),
+    ("verify", _("encrypted, certificate checked")),
+]
+# Settings of the source that a private server needs too: variable -> option.
+CARRIED_SETTINGS = {
+    "lower_case_table_names": "lower-case-table-names",
+    "character_set_server": "character-set-server",
+    "collation_server": "collation-server",
+    "innodb_page_size": "innodb-page-size",
+}
+
+
+class Options(forms.Form):
+    host = forms.CharField(label=_("Host"), initial="127.0.0.1")
+    port = forms.IntegerField(label=_("Port"), initial=3306, min_value=1, max_value=65535)
+    socket = forms.CharField(label=_("Socket"), required=False, initial="",
+                             help_text=_("Path of the server's socket; used instead of host and port."))  # fmt: skip
+    user = forms.CharField(label=_("User"), initial="")
+    password = SecretField(label=_("Password"), initial="")
+    database = forms.CharField(label=_("Database"), initial="")
+    tables = LinesField(label=_("Tables"), initial=[],
+                        help_text=_("Only these tables, one per line. Empty: the whole database."))  # fmt: skip
+    critical_tables = LinesField(label=_("Critical tables"), initial=[],
+                                 help_text=_("Their rows are counted after a restore."))  # fmt: skip
+    tls = forms.ChoiceField(label=_("Encryption of the connection"), choices=TLS_CHOICES, initial="off")
+    ca = forms.CharField(label=_("Certificate authority"), required=False, initial="",
+                         help_text=_("Path of a PEM file; empty: what the system trusts."))  # fmt: skip
+    hold_unsafe = forms.BooleanField(
+        label=_("Let writers wait for tables without transactions"), required=False, initial=False,
+        help_text=_("MyISAM and Aria tables stay locked for reading while the backup runs."),
+    )  # fmt: skip
+
+
+class Plugin(Engine):
+    label = "MariaDB / MySQL"
+    Options = Options
+    required_tools = ("mariadb-dump", "mariadb")
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options)
+        self._created = False
+
+    @property
+    def _login(self) -> Login:
+        return login_from(self.options)
+
+    @property
+    def _selection(self) -> Selection:
+        return Selection(self.options["database"], tuple(self.options["tables"] or ()))
+
+    @property
+    def target(self) -> str:
+        place = self.options["socket"] or f"{self.options['host']}:{self.options['port']}"
+        return f"database {self.options['database']} at {place}"
+
+    @property
+    def host(self) -> str:
+        return "localhost" if self.options["socket"] else str(self.options["host"])
+
+    @contextlib.contextmanager
+    def _catalog(self) -> Iterator[Catalog]:
+        with connected(self._login, self.options["database"]) as connection:
+            yield Catalog(connection, self.options["database"], self._selection.tables)
+
+    def inspect(self) -> Inspection:
+        tool = dump_tool()
+        with self._catalog() as catalog:
+            return look(catalog, self._login, tool, hold_unsafe=bool(self.options["hold_unsafe"]))
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        return opened(
+            self._login, self._selection, dump_tool(), hold_unsafe=bool(self.options["hold_unsafe"])
+        )
+
+    def witness(self) -> Witness:
+        with self._catalog() as catalog:
+            execute(catalog.connection, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            execute(catalog.connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            return take_witness(catalog, read_accounts(catalog))
+
+    def consumer(self, part: str, suffix: str) -> Consumer:
+        if part in {"accounts", "grants"}:
+            return statement_runner(self._login, self.options["database"])
+        return restore_command(client_tool(), self._login, self.options["database"])
+
+    @contextlib.contextmanager
+    def scratch(self, workspace: Path, facts: Mapping[str, Any]) -> Iterator[Engine]:
+        _check_fits(facts)
+        settings = {option: str(facts[name]) for name, option in CARRIED_SETTINGS.items() if name in facts}
+        with private_server(workspace, settings=settings) as server:
+            engine = self._pointed_at(server, workspace / "password")
+            try:
+                yield engine
+            finally:
+                (workspace / "password").unlink(missing_ok=True)
+
+    def _pointed_at(self, server: Server, password: Path) -> "Plugin":
+        """This engine with the private server's login; the password in a file, since options hold references."""
+        password.touch(mode=0o600)
+        password.write_text(server.password.reveal())
+        return self.replaced(
+            host=server.host, port=server.port, socket=server.socket, user=server.user,
+            password=f"file:{password}", tls="off", ca="",
+        )  # fmt: skip
+
+    def beside(self, name: str) -> "Plugin":
+        return self.replaced(database=name)
+
+    def prepare(self, *, overwrite: bool) -> None:
+        self._created = make_ready(self._login, self._selection, overwrite=overwrite)
+
+    def drop(self) -> None:
+        if self._created:
+            drop_database(self._login, self.options["database"])
+
+    def counts(self, names: Sequence[str]) -> dict[str, int]:
+        return count_rows(self._login, self.options["database"], names)
+
+
+def _check_fits(facts: Mapping[str, Any]) -> None:
+    """Raises NoScratch unless the installed server is of the source's flavour and series."""
+    source = parse_version(str(facts.get("version", "")))
+    source = Version(str(facts.get("flavour") or source.flavour), source.number)
+    try:
+        installed = installed_version()
+    except OperationFailed as error:
+        raise NoScratch(error.message, error.hint, permanent=True) from None
+    if (installed.flavour, installed.series) != (source.flavour, source.series):
+        raise NoScratch(
+            f"The source is {source}, but the server installed here is {installed}: a set is only proven "
+            "in a server of the same flavour and series.",
+            f"Install the server of {source.series} on this machine, or let another machine prove the set.",
+            permanent=True,
+        )

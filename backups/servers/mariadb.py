@@ -1,0 +1,310 @@
+"""A private MariaDB server: own data directory, own socket, a port on the loopback only.
+
+It is where a set is proven, where the tests work, and what the demo shows. It never reads the
+machine's configuration, listens to nobody else, and starts no event.
+"""
+
+import contextlib
+import hashlib
+import os
+import pwd
+import re
+import secrets
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pymysql
+
+from drcenter.errors import OperationFailed
+from drcenter.process import Child, Command, find, run, start
+from drcenter.secrets import Secret
+
+SERVICE_USER = "mysql"
+ATTEMPTS = 3
+READY_SECONDS = 60
+STOP_SECONDS = 30
+# sockaddr_un holds 108 bytes with the final zero (unix(7)).
+LONGEST_SOCKET_PATH = 107
+SETTINGS: Mapping[str, str] = {
+    "event-scheduler": "OFF",
+    "skip-name-resolve": "ON",
+    "innodb-buffer-pool-size": "64M",
+    "innodb-flush-log-at-trx-commit": "2",
+    "max-allowed-packet": "1G",
+    "net-write-timeout": "600",
+    "local-infile": "OFF",
+    "skip-slave-start": "ON",
+}
+
+
+@dataclass(frozen=True)
+class Version:
+    """`flavour` is "mariadb" or "mysql"; `series` is major.minor, the part that has to fit."""
+
+    flavour: str
+    number: str
+
+    @property
+    def series(self) -> str:
+        return ".".join(self.number.split(".")[:2])
+
+    def __str__(self) -> str:
+        return f"{'MariaDB' if self.flavour == 'mariadb' else 'MySQL'} {self.number}"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running private server, and how to reach it."""
+
+    host: str
+    port: int
+    socket: str
+    user: str
+    password: Secret
+    directory: Path
+    pid: int
+
+    def connect(self, database: str | None = None) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+        """A connection of the server's root, through the socket."""
+        return pymysql.connect(
+            unix_socket=self.socket, user=self.user, password=self.password.reveal(), database=database,
+            charset="utf8mb4", autocommit=True,
+        )  # fmt: skip
+
+
+def parse_version(text: str) -> Version:
+    """The version in what `--version` of a server or tool prints, or in `SELECT VERSION()`.
+
+    Old clients print their own number before the release's: `Ver 10.19 Distrib 10.11.19-MariaDB`.
+    """
+    numbers = re.findall(r"\d+\.\d+\.\d+", text)
+    flavour = "mariadb" if "mariadb" in text.lower() else "mysql"
+    return Version(flavour, numbers[0] if numbers else "0.0.0")
+
+
+def server_binary() -> str:
+    """The installed server. Raises OperationFailed that names the package when there is none."""
+    for tool in ("mariadbd", "mysqld"):
+        with contextlib.suppress(OperationFailed):
+            return find(tool)
+    raise OperationFailed(
+        "No MariaDB server is installed on this machine.",
+        "Install it: apt-get install mariadb-server (it need not be enabled as a service)",
+        permanent=True,
+    )
+
+
+@lru_cache(maxsize=8)
+def _version_of(path: str) -> Version:
+    return parse_version(run(Command((path, "--no-defaults", "--version")), timeout=30).stdout.decode())
+
+
+def installed_version() -> Version:
+    """What the installed server is. Raises OperationFailed when none is installed."""
+    return _version_of(server_binary())
+
+
+@contextlib.contextmanager
+def private_server(
+    directory: Path | None = None,
+    *,
+    keep: bool = False,
+    binlog: bool = False,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Start a server, wait until it answers, stop it at the end by its own process id.
+
+    `directory` holds its data (default: a temporary one); with `keep` it stays, and the next call with
+    the same directory serves the same data. `settings` are server variables, over `SETTINGS`.
+    Raises OperationFailed when the server is not installed or does not come up.
+    """
+    binary = server_binary()
+    if installed_version().flavour != "mariadb":
+        raise OperationFailed(
+            "The installed server is MySQL; only MariaDB can be started here.", permanent=True
+        )
+    user = service_user()
+    with _placed(directory, user, keep=keep) as place, _socket_directory(place, user) as sockets:
+        _install(place, user, settings or {})
+        password = Secret(secrets.token_urlsafe(24))
+        _write_init_file(place, password, user)
+        argv = _arguments(binary, place, sockets, binlog=binlog, settings=settings or {})
+        with _started(argv, place, sockets, password, user) as server:
+            yield server
+
+
+def service_user() -> str | None:
+    """Who the server runs as: never root, so that restored SQL cannot touch root's files."""
+    if os.geteuid() != 0:
+        return None
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam(SERVICE_USER).pw_name
+    raise OperationFailed(
+        f"There is no user {SERVICE_USER}, and a database server is not started as root.",
+        "Install the package mariadb-server, which creates it.",
+        permanent=True,
+    )
+
+
+@contextlib.contextmanager
+def _placed(directory: Path | None, user: str | None, *, keep: bool) -> Iterator[Path]:
+    """The directory of the server, owned by its user; below /var/tmp when that user cannot get in."""
+    if directory is None or (user and not _reachable(directory.absolute().parent)):
+        if keep:
+            raise OperationFailed(
+                f"The user {user} cannot reach {directory}.", "Choose a place it can enter."
+            )
+        place, given = Path(tempfile.mkdtemp(prefix="drc-mariadb-", dir="/var/tmp")), False
+    else:
+        place, given = directory.absolute(), True
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _own(place, user)
+    try:
+        yield place
+    finally:
+        if not keep:
+            _empty(place, remove=not given)
+
+
+def _reachable(directory: Path) -> bool:
+    """True if everybody may pass through `directory` and everything above it."""
+    return all(
+        stat.S_IMODE(place.stat().st_mode) & stat.S_IXOTH
+        for place in (directory, *directory.parents)
+        if place.exists()
+    )
+
+
+def _own(path: Path, user: str | None) -> None:
+    if user is not None:
+        account = pwd.getpwnam(user)
+        os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def _empty(place: Path, *, remove: bool) -> None:
+    for name in ("data", "tmp"):
+        shutil.rmtree(place / name, ignore_errors=True)
+    (place / "init.sql").unlink(missing_ok=True)
+    if remove:
+        shutil.rmtree(place, ignore_errors=True)
+    elif os.geteuid() == 0:
+        os.chown(place, 0, 0)
+
+
+@contextlib.contextmanager
+def _socket_directory(place: Path, user: str | None) -> Iterator[Path]:
+    """Where the socket stands: a short path, because a socket's address has room for 107 bytes."""
+    if len(os.fsencode(place / "mariadb.sock")) <= LONGEST_SOCKET_PATH:
+        yield place
+        return
+    with tempfile.TemporaryDirectory(prefix="drc-", dir="/tmp") as short:
+        _own(Path(short), user)
+        yield Path(short)
+
+
+def _install(place: Path, user: str | None, settings: Mapping[str, str]) -> None:
+    """Create the system tables, unless the directory has them from the last time."""
+    temporary = place / "tmp"
+    temporary.mkdir(mode=0o700, exist_ok=True)
+    _own(temporary, user)
+    if (place / "data" / "mysql").is_dir():
+        return
+    (place / "data").mkdir(mode=0o700)
+    _own(place / "data", user)
+    # These two are fixed in the files when they are created.
+    fixed = [f"--{name}={settings[name]}" for name in FIXED_SETTINGS if name in settings]
+    argv = (
+        "mariadb-install-db", "--no-defaults", f"--datadir={place / 'data'}", "--skip-test-db",
+        "--auth-root-authentication-method=normal", "--skip-name-resolve", *fixed,
+    )  # fmt: skip
+    run(Command(argv, user=user, directory=str(place)), timeout=120)
+
+
+FIXED_SETTINGS = ("lower-case-table-names", "innodb-page-size")
+
+
+def _write_init_file(place: Path, password: Secret, user: str | None) -> None:
+    """What the server runs before it lets anybody in: root's new password, as its hash only."""
+    inner = hashlib.sha1(password.reveal().encode(), usedforsecurity=False).digest()
+    digest = "*" + hashlib.sha1(inner, usedforsecurity=False).hexdigest().upper()
+    path = place / "init.sql"
+    # The installation makes root on localhost, 127.0.0.1, ::1 and the machine's name; one is enough.
+    path.write_text(
+        f"SET PASSWORD FOR 'root'@'localhost' = '{digest}';\n"
+        "DELETE FROM mysql.global_priv WHERE User = '' OR (User = 'root' AND Host <> 'localhost');\n"
+        "FLUSH PRIVILEGES;\n"
+        f"CREATE OR REPLACE USER 'root'@'127.0.0.1' IDENTIFIED BY PASSWORD '{digest}';\n"
+        "GRANT ALL ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;\n"
+        "GRANT PROXY ON ''@'%' TO 'root'@'127.0.0.1' WITH GRANT OPTION;\n"
+    )
+    path.chmod(0o600)
+    _own(path, user)
+
+
+def _arguments(
+    binary: str, place: Path, sockets: Path, *, binlog: bool, settings: Mapping[str, str]
+) -> list[str]:
+    chosen = {**SETTINGS, **settings}
+    if binlog:
+        chosen = {
+            "log-bin": str(place / "data" / "binlog"),
+            "server-id": "1",
+            "binlog-format": "ROW",
+            **chosen,
+        }
+    return [
+        binary, "--no-defaults", f"--datadir={place / 'data'}", f"--tmpdir={place / 'tmp'}",
+        f"--socket={sockets / 'mariadb.sock'}", f"--pid-file={place / 'data' / 'server.pid'}",
+        f"--init-file={place / 'init.sql'}", "--bind-address=127.0.0.1",
+        *(f"--{name}={value}" for name, value in chosen.items()),
+    ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def _started(
+    argv: list[str], place: Path, sockets: Path, password: Secret, user: str | None
+) -> Iterator[Server]:
+    for attempt in range(1, ATTEMPTS + 1):
+        port = _free_port()
+        command = Command((*argv, f"--port={port}"), user=user, directory=str(place / "data"))
+        with start(command, stdout=subprocess.DEVNULL) as child:
+            path = str(sockets / "mariadb.sock")
+            server = Server("127.0.0.1", port, path, "root", password, place, child.pid)
+            try:
+                _wait_until_ready(child, server)
+            except OperationFailed:
+                if attempt < ATTEMPTS and "Address already in use" in child.stderr:
+                    continue  # Somebody else took the port between our look and the start.
+                raise
+            try:
+                yield server
+            finally:
+                child.terminate(STOP_SECONDS)
+            return
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(child: Child, server: Server) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if child.code is not None:
+            child.wait()
+            raise OperationFailed(f"The private MariaDB server did not start: {child.stderr[-1500:]}")
+        with contextlib.suppress(pymysql.err.OperationalError):
+            server.connect().close()
+            return
+        time.sleep(0.05)
+    raise OperationFailed(f"The private MariaDB server did not answer within {READY_SECONDS} s.")
