@@ -1,0 +1,1 @@
+"""Private servers that this product starts from the installed binaries, and stops again."""
