@@ -300,8 +300,8 @@ def test_what_is_no_database_is_told(tmp_path):
         assert caught.value.permanent
 
 
-def test_the_copy_is_protected_and_goes(database, tmp_path, monkeypatch):
-    monkeypatch.setenv("DRC_STATE", str(tmp_path / "state"))
+def test_the_copy_is_protected_and_goes(database, tmp_path, settings):
+    settings.STATE_DIR = tmp_path / "state"
     with engine_for(database).snapshot() as snapshot:
         [copy] = (tmp_path / "state" / "tmp").glob("*/database")
         assert stat.S_IMODE(copy.stat().st_mode) == 0o600
