@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from backups.destinations._retry import Retrying
 from backups.destinations.base import Destination
 from drcenter.plugins import load
 
@@ -20,5 +21,5 @@ def choices() -> list[tuple[str, str]]:
 
 
 def build(key: str, options: Mapping[str, Any]) -> Destination:
-    """The destination `key` with these options."""
-    return destinations()[key](options)
+    """The destination `key` with these options; what can be repeated is repeated after transient errors."""
+    return Retrying(destinations()[key](options))

@@ -1,0 +1,32 @@
+"""Servers and short pauses for the tests of destinations."""
+
+import pytest
+
+from backups.destinations import _retry
+from tests.backups.destinations import s3_server
+from tests.backups.destinations.faulty_s3 import FaultyServer
+
+
+@pytest.fixture(scope="session")
+def s3_port():
+    with s3_server.running() as port:
+        yield port
+
+
+@pytest.fixture
+def s3_keys(monkeypatch):
+    monkeypatch.setenv("TEST_S3_ACCESS_KEY", s3_server.ACCESS_KEY)
+    monkeypatch.setenv("TEST_S3_SECRET_KEY", s3_server.SECRET_KEY)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    """The clock: as many tries as in production, without the waiting."""
+    monkeypatch.setattr(_retry, "PAUSES", tuple(0.01 for _pause in _retry.PAUSES))
+
+
+@pytest.fixture
+def faulty(s3_port):
+    """A server in front of the S3 server that misbehaves as it is told."""
+    with FaultyServer(s3_port) as server:
+        yield server
