@@ -41,8 +41,25 @@ def run() -> int:
         logger.error("the sentinel of the workers ended with code %s", cluster.sentinel.exitcode)
         return 1
     stop_running_jobs()
+    _wait_for_full_pool(cluster.sentinel.pid)
     cluster.stop()
     return 0
+
+
+def _wait_for_full_pool(sentinel: int) -> None:
+    """Let the sentinel replace workers that have just been recycled: it hands one end note to each worker of
+    its pool, and would wait for ever for a dead one to take it. From the signal on none is recycled."""
+    from django_q.conf import Conf
+
+    time.sleep(Conf.GUARD_CYCLE + 0.1)
+    end = time.monotonic() + 5
+    # Workers, monitor, pusher.
+    while time.monotonic() < end and len(_children(sentinel)) < Conf.WORKERS + 2:
+        time.sleep(0.1)
+
+
+def _children(process: int) -> list[int]:
+    return [child for child, parent in process_tree.parents().items() if parent == process]
 
 
 def stop_running_jobs() -> None:

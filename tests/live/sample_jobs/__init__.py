@@ -1,0 +1,1 @@
+"""Jobs that behave in one particular way each, for tests with real workers."""
