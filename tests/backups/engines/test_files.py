@@ -1,14 +1,17 @@
 """The engine for files: round trips with everything a file system can hold, and trees that change."""
 
 import os
+import shutil
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from backups.engines._files_tree import Tree
 from backups.engines.base import NoScratch
 from backups.engines.files import Options, Plugin
 from backups.witness import differences
@@ -399,3 +402,129 @@ def test_the_form_refuses_paths(path):
 def test_the_form_refuses_to_leave_the_directory(name):
     with pytest.raises(OperationFailed, match=name):
         validated(Options, {"path": "/srv", name: ["a/../../b"]})
+
+
+@pytest.fixture
+def ordinary():
+    """A directory of an ordinary user, as whom the test goes on: root reads everything."""
+    directory = Path(tempfile.mkdtemp(prefix="ordinary-"))
+    (directory / "site").mkdir()
+    (directory / "site" / "readable").write_text("x")
+    take(engine_for(directory / "site"))  # imports now what the ordinary user may not read
+    if ROOT:
+        subprocess.run(["chown", "-R", "65534:65534", directory], check=True)
+        groups = os.getgroups()
+        os.setgroups([])
+        os.setegid(65534)
+        os.seteuid(65534)
+    try:
+        yield directory
+    finally:
+        if ROOT:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
+        subprocess.run(["chmod", "-R", "u+rwX", directory], check=True)
+        shutil.rmtree(directory)
+
+
+def test_what_cannot_be_read_caps_the_set(ordinary, settings):
+    settings.STATE_DIR = ordinary / "state"
+    root = ordinary / "site"
+    (root / "closed").mkdir()
+    (root / "closed" / "inside").write_text("x")
+    (root / "secret").write_text("x")
+    (root / "closed").chmod(0o000)
+    (root / "secret").chmod(0o000)
+    engine = engine_for(root)
+    inspection = engine.inspect()
+    assert inspection.capped
+    assert not inspection.facts["root"]
+    taken = take(engine)
+    assert taken.names == ["tree"]
+    [finding] = [finding for finding in taken.findings if finding.caps]
+    assert "closed, secret" in finding.message
+    assert "setfacl" in finding.hint
+    assert taken.witness.ignored.keys() == {"closed", "secret", "owners"}
+    place = engine.beside("copy")
+    restore(place, taken)
+    assert differences(taken.witness, place.witness()) == []
+    restore(engine, taken, overwrite=True)
+    (root / "closed").chmod(0o700)
+    assert (root / "closed" / "inside").exists(), "what the set could not hold is not removed"
+
+
+def test_an_ordinary_user_gets_a_round_trip(ordinary, settings):
+    settings.STATE_DIR = ordinary / "state"
+    root = ordinary / "site"
+    (root / "sub").mkdir(mode=0o555)
+    (root / "file").write_text("x")
+    (root / "file").chmod(0o4640)
+    os.setxattr(root / "file", "user.a", b"b")
+    engine = engine_for(root)
+    taken = take(engine)
+    (root / "file").unlink()
+    restore(engine, taken, overwrite=True)
+    assert differences(taken.witness, engine.witness()) == []
+    assert stat.S_IMODE((root / "file").stat().st_mode) == 0o4640
+    with pytest.raises(NoScratch, match="taken as root"), engine.scratch(ordinary, {"root": True}):
+        pass
+
+
+def test_links_with_several_names_and_devices(tmp_path):
+    root = tmp_path / "site"
+    root.mkdir()
+    os.symlink("target", root / "a")
+    os.link(root / "a", root / "b", follow_symlinks=False)
+    if ROOT:
+        os.mknod(root / "null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    before = described(root)
+    engine = engine_for(root)
+    taken = take(engine)
+    restore(engine.beside("copy"), taken)
+    assert described(tmp_path / "copy") == before
+    assert differences(taken.witness, engine.beside("copy").witness()) == []
+
+
+def test_a_directory_that_lost_its_acl_and_gained_another(site):
+    """What a restore finds on directories that stayed must not outlive it."""
+    engine = engine_for(site)
+    taken = take(engine)
+    subprocess.run(["setfacl", "-b", "-k", site / "sub"], check=True)
+    subprocess.run(["setfacl", "-m", "u:54321:rwx", os.fsencode(site) + b"/dir\xff"], check=True)
+    restore(engine, taken, overwrite=True)
+    assert differences(taken.witness, engine.witness()) == []
+
+
+def test_many_stale_files_and_deep_directories_go(site):
+    engine = engine_for(site)
+    taken = take(engine)
+    deep = site / "stale"
+    for number in range(300):
+        deep = deep / f"d{number % 10}"
+    deep.mkdir(parents=True)
+    (deep / "file").write_text("x")
+    restore(engine, taken, overwrite=True)
+    assert not (site / "stale").exists()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_another_file_system_is_looked_into_only_if_asked(alone):
+    """Every Linux mounts devpts on a directory of /dev."""
+    paths = {entry.path for entry in Tree.of("/dev", [], [], alone).walk()}
+    assert b"pts" in paths, "the place where it is mounted belongs to the tree"
+    assert (b"pts/ptmx" in paths) != alone
+
+
+def test_a_tree_that_is_a_link_is_followed_once(site, tmp_path):
+    """Deployments point `current` at a release."""
+    (tmp_path / "current").symlink_to(site)
+    engine = engine_for(tmp_path / "current")
+    before = described(site)
+    taken = take(engine)
+    (site / "setuid").unlink()
+    restore(engine, taken, overwrite=True)
+    assert (tmp_path / "current").is_symlink()
+    assert described(site) == before
+    engine.drop()
+    assert site.exists()
