@@ -1,0 +1,186 @@
+"""One moment of a PostgreSQL database: the dump and the witness read the same exported snapshot."""
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from backups.engines._postgresql_address import Address, Connection, connected, explained
+from backups.engines._postgresql_commands import (
+    MARKER,
+    SMALLEST,
+    VOLATILE,
+    Selection,
+    check_client,
+    dump_command,
+    find_client,
+)
+from backups.engines._postgresql_contents import contents, large_objects, sequence_values, set_values
+from backups.engines._postgresql_globals import globals_sql
+from backups.engines._postgresql_objects import objects
+from backups.engines._postgresql_rights import Relation, Scope, facts, look, rights_findings
+from backups.engines.base import Finding, PartSpec, Snapshot
+from backups.witness import Witness
+from drcenter.errors import OperationFailed
+from drcenter.process import Command
+
+TABLES_PER_LOCK = 500
+
+
+@dataclass
+class PostgresqlSnapshot(Snapshot):
+    """Made by `opened`; its session, transaction and locks end with that context."""
+
+    connection: Connection
+    address: Address
+    schemas: Sequence[str]
+    scope: Scope
+    facts: Mapping[str, Any]
+    name: str
+    place: Mapping[str, Any]
+    values: dict[str, tuple[int, bool]] = field(default_factory=dict)
+
+    def parts(self) -> Iterator[PartSpec]:
+        yield PartSpec("globals", "sql", (self._globals,), smallest=SMALLEST)
+        # pg_dump's main part, then the sequences that moved on in the meantime, as the witness has them.
+        yield PartSpec(
+            "database", "sql", (self._dump(), self._late_values),
+            marker=MARKER, volatile=VOLATILE, smallest=SMALLEST,
+        )  # fmt: skip
+
+    def _dump(self) -> Command:
+        unreadable = self.scope.unreadable
+        without = [one.qualified for one in unreadable if one.kind != "S"]
+        rows = [one for one in self.scope.of_kind("rp") if self.scope.excluded(one)] + self.scope.hidden
+        rows += [one for one in unreadable if one.kind == "S"]
+        selection = Selection(
+            self.schemas, without, [one.qualified for one in rows], not self.scope.large_objects_hidden
+        )
+        return dump_command(find_client("pg_dump", self.facts["major"]), self.address, self.name, selection)
+
+    def _globals(self) -> Iterator[bytes]:
+        with self._understood():
+            yield from globals_sql(self.connection, superuser=bool(self.facts["superuser"]))
+
+    def _late_values(self) -> Iterator[bytes]:
+        """Sequences stand outside of snapshots: pg_dump saw them at some later moment than this.
+
+        A value that is further than the rows is safe; one that was read twice and is equal is the dump's.
+        """
+        with self._understood():
+            now = sequence_values(self.connection, self.scope)
+        moved = {name: value for name, value in now.items() if self.values.get(name) != value}
+        self.values = now
+        yield set_values(moved)
+
+    def witness(self) -> Witness:
+        with self._understood():
+            return witness_of(self.connection, self.scope, self.schemas, self.values)
+
+    @property
+    def position(self) -> Mapping[str, Any]:
+        return self.place
+
+    def findings(self) -> Sequence[Finding]:
+        return rights_findings(self.scope, self.facts["user"])
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise explained(error, self.address) from None
+
+
+@contextmanager
+def opened(address: Address, schemas: Sequence[str], excluded: Sequence[str]) -> Iterator[PostgresqlSnapshot]:
+    """Lock against changes of tables (never of rows), export a snapshot, hold it.
+
+    Raises OperationFailed when the server is out of reach, newer than pg_dump, or a table stays locked.
+    """
+    with connected(address) as connection:
+        known = facts(connection)
+        check_client(known["major"])
+        scope = look(connection, schemas, excluded)
+        place = _position(connection)
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        # Before the snapshot: TRUNCATE and ALTER TABLE in between would show, whatever the snapshot says.
+        _lock(connection, [one for one in scope.of_kind("rp") if one.readable and one.extension is None])
+        row = connection.execute("SELECT pg_export_snapshot()").fetchone()
+        if row is None:
+            raise OperationFailed("The server did not export its snapshot.")
+        # Again, in the snapshot: tables may have come and rights may have gone since.
+        scope = look(connection, schemas, excluded)
+        values = sequence_values(connection, scope)
+        snapshot = PostgresqlSnapshot(connection, address, schemas, scope, known, str(row[0]), place, values)
+        try:
+            yield snapshot
+        finally:
+            with suppress(psycopg.Error):
+                connection.execute("ROLLBACK")
+
+
+def _lock(connection: Connection, tables: Sequence[Relation]) -> None:
+    for start in range(0, len(tables), TABLES_PER_LOCK):
+        names = ", ".join(f"ONLY {one.qualified}" for one in tables[start : start + TABLES_PER_LOCK])
+        connection.execute(f"LOCK TABLE {names} IN ACCESS SHARE MODE".encode())
+
+
+def _position(connection: Connection) -> dict[str, Any]:
+    """Where the log is; some managed services have none to show."""
+    place: dict[str, Any] = {"time": datetime.datetime.now(datetime.UTC).isoformat()}
+    with suppress(psycopg.Error):
+        row = connection.execute(
+            "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"
+        ).fetchone()
+        if row and row[0]:
+            place["lsn"] = row[0]
+    return place
+
+
+def current_witness(address: Address, schemas: Sequence[str], excluded: Sequence[str]) -> Witness:
+    """What the database holds now, in a moment of its own. Raises OperationFailed."""
+    with connected(address) as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        scope = look(connection, schemas, excluded)
+        values = sequence_values(connection, scope)
+        witness = witness_of(connection, scope, schemas, values)
+        connection.execute("ROLLBACK")
+        return witness
+
+
+def witness_of(
+    connection: Connection, scope: Scope, schemas: Sequence[str], values: Mapping[str, tuple[int, bool]]
+) -> Witness:
+    """Definitions, rights, rows, large objects and sequences, as `connection` sees them."""
+    definitions = objects(connection, schemas)
+    for name, (value, called) in values.items():
+        definitions[f"sequence value {name}"] = f"{value} {'used' if called else 'unused'}"
+    rows, ignored = contents(connection, scope, schemas)
+    ignored |= {f"table {one.qualified}": "The backup's user may not read it." for one in scope.unreadable}
+    if not schemas:
+        if scope.large_objects_hidden:
+            ignored["large objects"] = "The backup's user may not read all of them: none is in the dump."
+        else:
+            rows |= large_objects(connection)
+        ignored |= _left_out(connection)
+    return Witness(definitions, rows, ignored)
+
+
+def _left_out(connection: Connection) -> dict[str, str]:
+    ignored = {}
+    versions = connection.execute("SELECT quote_ident(extname), extversion FROM pg_extension").fetchall()
+    for name, version in versions:
+        ignored[f"extension version {name}"] = (
+            f"A restore installs the version that the server offers (source: {version})."
+        )
+    subscriptions = connection.execute(
+        "SELECT quote_ident(subname) FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
+        " WHERE d.datname = current_database()"
+    ).fetchall()
+    for (name,) in subscriptions:
+        ignored[f"subscription {name}"] = "Left out on purpose: a restored one would start to replicate."
+    return ignored

@@ -1,0 +1,184 @@
+"""PostgreSQL: pg_dump at an exported snapshot, roles and settings beside it, a witness of the same moment."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from backups.engines._postgresql_address import Address, address_of, connected
+from backups.engines._postgresql_clear import clear_statement, create_database, drop_database, ensure_empty
+from backups.engines._postgresql_commands import check_client, load_command, newest_client
+from backups.engines._postgresql_contents import count_rows
+from backups.engines._postgresql_rights import Scope, facts, look, notes, rights_findings
+from backups.engines._postgresql_snapshot import current_witness, opened
+from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
+from backups.servers.postgresql import Server, find_installation, private_server
+from backups.witness import Witness
+from drcenter.errors import OperationFailed
+from drcenter.options import LinesField, SecretField
+
+SSL_MODES = ("", "disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+class Options(forms.Form):
+    """Which database. A URL gives everything at once; what stands beside it wins."""
+
+    url = SecretField(
+        label=_("Database URL"),
+        help_text=_("A reference to postgresql://user:password@host/database, as managed services give it."),
+    )
+    host = forms.CharField(label=_("Host"), required=False, help_text=_("Empty: the local socket."))
+    port = forms.IntegerField(label=_("Port"), required=False, min_value=1, max_value=65535)
+    database = forms.CharField(label=_("Database"), required=False)
+    user = forms.CharField(label=_("User"), required=False)
+    password = SecretField(label=_("Password"))
+    sslmode = forms.ChoiceField(
+        label=_("SSL"),
+        required=False,
+        choices=[(mode, mode or _("as the client likes")) for mode in SSL_MODES],
+    )
+    schemas = LinesField(
+        label=_("Only these schemas"), help_text=_("One per line. Empty: the whole database.")
+    )
+    exclude_tables = LinesField(
+        label=_("Tables without rows"),
+        help_text=_("One per line (schema.table): the empty table is kept, its rows are left out."),
+    )
+    critical_tables = LinesField(
+        label=_("Critical tables"), help_text=_("One per line: their rows are counted after a restore.")
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if not cleaned.get("url") and not cleaned.get("database"):
+            self.add_error("database", str(_("Name a database, or give a URL.")))
+        return cleaned
+
+
+class Plugin(Engine):
+    """One database of a PostgreSQL server, version 12 or newer, managed services included."""
+
+    label = "PostgreSQL"
+    Options = Options
+    required_tools = ("pg_dump", "psql")
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options)
+        # What `prepare` did here: `drop` removes only what it made, the load clears only if it was asked to.
+        self._made = False
+        self._clear = False
+
+    @property
+    def _address(self) -> Address:
+        return address_of(self.options)
+
+    @property
+    def _schemas(self) -> list[str]:
+        return list(self.options.get("schemas") or [])
+
+    @property
+    def _excluded(self) -> list[str]:
+        return list(self.options.get("exclude_tables") or [])
+
+    @property
+    def target(self) -> str:
+        try:
+            address = self._address
+        except OperationFailed:
+            return f"database behind {self.options.get('url') or self.options.get('password') or 'no name'}"
+        return f"database {address.database} at {address.host}:{address.port}"
+
+    @property
+    def host(self) -> str:
+        try:
+            return self._address.host
+        except OperationFailed:
+            return str(self.options.get("host") or "unknown")
+
+    def inspect(self) -> Inspection:
+        with connected(self._address) as connection:
+            known = facts(connection)
+            known["client"] = check_client(known["major"])
+            scope = look(connection, self._schemas, self._excluded)
+            findings = [*rights_findings(scope, known["user"]), *notes(connection, scope, self._schemas)]
+        return Inspection(_size(scope, known, whole=not self._schemas), known, findings)
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        return opened(self._address, self._schemas, self._excluded)
+
+    def witness(self) -> Witness:
+        return current_witness(self._address, self._schemas, self._excluded)
+
+    def consumer(self, part: str, suffix: str) -> Consumer:
+        """psql. After `prepare(overwrite=True)` the same transaction clears the database and loads it."""
+        if (part, suffix) not in (("globals", "sql"), ("database", "sql")):
+            raise OperationFailed(f"A PostgreSQL set has no part {part}.{suffix}.", permanent=True)
+        if part == "globals":
+            return load_command(newest_client("psql"), self._address, single=False)
+        first = clear_statement(self._schemas) if self._clear else ""
+        return load_command(newest_client("psql"), self._address, single=True, first=first)
+
+    @contextmanager
+    def scratch(self, workspace: Path, facts: Mapping[str, Any]) -> Iterator[Engine]:
+        try:
+            installation = find_installation(int(facts["major"]))
+        except OperationFailed as failure:
+            raise NoScratch(failure.message, failure.hint, permanent=True) from None
+        with private_server(major=installation.major, parent=workspace) as server:
+            _offers(server, facts)
+            names = ("encoding", "collate", "ctype", "locale_provider", "icu_locale")
+            like = {name: facts.get(name) for name in names} | {"fallback": True}
+            yield self.replaced(**server.options("restored"), like=like)
+
+    def beside(self, name: str) -> "Plugin":
+        return self.replaced(database=name, like={"database": self._address.database})
+
+    def prepare(self, *, overwrite: bool) -> None:
+        """Make the database if it is missing.
+
+        With `overwrite` nothing is lost yet: the load itself clears, in its own transaction, so that a load
+        that fails leaves everything as it was. It takes the space of both for that long.
+        """
+        address = self._address
+        self._clear = False
+        try:
+            with connected(address) as connection:
+                if overwrite:
+                    self._clear = True
+                else:
+                    ensure_empty(connection, address, self._schemas)
+                return
+        except OperationFailed as failure:
+            if not failure.message.endswith("does not exist."):
+                raise
+        self._made = create_database(address, self.options.get("like") or {})
+
+    def drop(self) -> None:
+        if self._made:
+            drop_database(self._address)
+            self._made = False
+
+    def counts(self, names: Sequence[str]) -> dict[str, int]:
+        with connected(self._address) as connection:
+            return count_rows(connection, names)
+
+
+def _size(scope: Scope, known: Mapping[str, Any], *, whole: bool) -> int:
+    rows = sum(one.size for one in scope.of_kind("r") if not scope.excluded(one))
+    return rows + (int(known["large_objects_size"]) if whole else 0)
+
+
+def _offers(server: Server, facts: Mapping[str, Any]) -> None:
+    """Raises NoScratch that names the extensions which this machine lacks."""
+    with server.connect() as connection:
+        offered = {row[0] for row in connection.execute("SELECT name FROM pg_available_extensions")}
+    missing = sorted(set(facts.get("extensions") or {}) - offered)
+    if missing:
+        raise NoScratch(
+            f"The extensions {', '.join(missing)} are not installed on this machine.",
+            f"Install their packages for PostgreSQL {server.major} (postgresql-{server.major}-...).",
+            permanent=True,
+        )
