@@ -40,9 +40,8 @@ class LinesField(forms.CharField):
         return "\n".join(value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return value
-        return [line.strip() for line in (value or "").splitlines() if line.strip()]
+        lines = value if isinstance(value, list) else (value or "").splitlines()
+        return [text for line in lines if (text := str(line).strip())]
 
     def clean(self, value: Any) -> Any:
         lines = self.to_python(value)

@@ -9,6 +9,7 @@ kernel sends that signal when the *thread* that started the child ends (prctl(2)
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -17,13 +18,17 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import BufferedReader, RawIOBase
 from types import TracebackType
-from typing import IO, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from drcenter.errors import OperationFailed
 from drcenter.secrets import Secret, redact
 
 STDERR_LINES = 25
+STDERR_LINE = 1 << 16
+PIPE = subprocess.PIPE
+DEVNULL = subprocess.DEVNULL
 PIPE_SIZE = 1 << 20
 F_SETPIPE_SZ = 1031
 # Debian's package for each tool, so that a missing one can be named with its cure.
@@ -32,10 +37,20 @@ PACKAGES = {
     "mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server",
     "pg_dump": "postgresql-client", "psql": "postgresql-client", "pg_dumpall": "postgresql-client",
     "initdb": "postgresql", "postgres": "postgresql",
+    "setpriv": "util-linux", "timeout": "coreutils",
     "tar": "tar", "age": "age", "zstd": "zstd", "php": "php-cli", "git": "git", "openssl": "openssl",
 }  # fmt: skip
 
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+
+
+def _renew_spawner() -> None:
+    """A forked process has none of its parent's threads: the executor would wait for a dead one."""
+    global _spawner  # noqa: PLW0603 - one for each process
+    _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+
+
+os.register_at_fork(after_in_child=_renew_spawner)
 
 
 @dataclass(frozen=True)
@@ -122,9 +137,12 @@ class Child:
         return cast(BinaryIO, self._popen.stdin)
 
     def _read_stderr(self) -> None:
-        stream = cast(IO[bytes], self._popen.stderr)
-        for line in stream:
-            self._tail.append(redact(line.decode(errors="replace").rstrip("\r\n")[:2000]))
+        # Buffered, because an unbuffered pipe is read byte by byte; bounded, because a line may not end.
+        # Closed here, at its end: a daemon that the command left may hold it open for longer than the command.
+        with BufferedReader(cast(RawIOBase, self._popen.stderr)) as stream:
+            while line := stream.readline(STDERR_LINE):
+                # Redacted before it is cut: half a secret would not be recognised.
+                self._tail.append(redact(line.decode(errors="replace").rstrip("\r\n"))[:2000])
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code, however it ended. Raises OperationFailed and kills after `timeout` seconds."""
@@ -155,7 +173,9 @@ class Child:
 
     def kill(self) -> None:
         """End the whole group at once. Safe to call twice, and after the end."""
-        if self._popen.poll() is None:
+        # Not poll(): while nobody has asked for its exit code, its number stays its own, and what it
+        # left running in its group can still be told to end.
+        if self._popen.returncode is None:
             try:
                 os.killpg(self._popen.pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -185,7 +205,6 @@ class Child:
                 except BrokenPipeError:
                     continue
         self.wait()
-        cast(IO[bytes], self._popen.stderr).close()
 
 
 def describe_exit(code: int) -> str:
@@ -222,14 +241,15 @@ def start(
 
 
 def _spawn(command: Command, stdin: int | BinaryIO, stdout: int | BinaryIO) -> "subprocess.Popen[bytes]":
-    descriptors = {name: _memory_file(name, secret) for name, secret in command.files.items()}
+    tool, prefix = find(command.argv[0]), _prefix(command.user)
+    descriptors = {name: _memory_file(name, secret, command.user) for name, secret in command.files.items()}
     paths = {name: f"/dev/fd/{number}" for name, number in descriptors.items()}
     inherited = {name: os.environ[name] for name in command.inherit if name in os.environ}
     environment = inherited | {name: _placed(value, paths) for name, value in command.env.items()}
-    argv = [find(command.argv[0]), *(_placed(argument, paths) for argument in command.argv[1:])]
+    argv = [tool, *(_placed(argument, paths) for argument in command.argv[1:])]
     try:
         return subprocess.Popen(
-            [*_prefix(command.user), *argv],
+            [*prefix, *argv],
             env=environment, cwd=command.directory, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
             bufsize=0, start_new_session=True, pass_fds=tuple(descriptors.values()),
         )  # fmt: skip
@@ -243,8 +263,16 @@ def _spawn(command: Command, stdin: int | BinaryIO, stdout: int | BinaryIO) -> "
 def _prefix(user: str | None) -> list[str]:
     prefix = [find("setpriv"), "--pdeathsig", "KILL"]
     if user is not None:
-        prefix += ["--reuid", user, "--regid", user, "--init-groups"]
+        prefix += ["--reuid", user, "--regid", str(_group(user)), "--init-groups"]
     return [*prefix, "--"]
+
+
+def _group(user: str) -> int:
+    """The user's own group, which need not be called like the user."""
+    try:
+        return pwd.getpwnam(user).pw_gid
+    except KeyError:
+        raise OperationFailed(f"There is no user {user} on this machine.", permanent=True) from None
 
 
 def _placed(text: str, paths: Mapping[str, str]) -> str:
@@ -253,11 +281,13 @@ def _placed(text: str, paths: Mapping[str, str]) -> str:
     return text
 
 
-def _memory_file(name: str, secret: Secret) -> int:
+def _memory_file(name: str, secret: Secret, user: str | None) -> int:
     """A file in memory, readable through /dev/fd as often as the tool likes, mode 0600 as libpq asks."""
     number = os.memfd_create(name, 0)
     os.fchmod(number, 0o600)
     os.write(number, secret.reveal().encode())
+    if user is not None:
+        shutil.chown(number, user)
     return number
 
 
@@ -281,7 +311,8 @@ def run(
     """Run to the end with little output. Raises OperationFailed on a bad exit code if `check`."""
     stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
     with start(command, stdin=stdin, children=children) as child:
-        timer = threading.Timer(timeout, child.kill) if timeout is not None else None
+        late = threading.Event()
+        timer = threading.Timer(timeout, _too_late, (child, late)) if timeout is not None else None
         if timer is not None:
             timer.start()
         try:
@@ -291,10 +322,14 @@ def run(
             if timer is not None:
                 timer.cancel()
         if check and code not in command.accepted:
-            late = timer is not None and timer.finished.is_set() and code == -signal.SIGKILL
-            what = f"did not end within {timeout:.0f} s" if late and timeout else describe_exit(code)
+            what = f"did not end within {timeout or 0:.0f} s" if late.is_set() else describe_exit(code)
             raise OperationFailed(f"{command.tool} {what}: {child.stderr or 'no message'}")
         return Finished(code, output, child.stderr)
+
+
+def _too_late(child: Child, late: threading.Event) -> None:
+    late.set()
+    child.kill()
 
 
 def _exchange(child: Child, input: bytes | None) -> bytes:
