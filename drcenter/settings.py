@@ -44,6 +44,8 @@ BIND = env.text("DRC_BIND", "127.0.0.1:8000")
 API_TOKEN = env.text("DRC_API_TOKEN_REFERENCE")
 DRILL_IDENTITY = env.text("DRC_DRILL_IDENTITY")
 LONG_WORKERS = env.number("DRC_LONG_WORKERS", 2)
+# How many days ended jobs and their logs stay.
+JOB_DAYS = env.number("DRC_JOB_DAYS", 90)
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
@@ -135,6 +137,8 @@ CACHES = {
 
 # DESIGN.md §6: the queue is a courier. Times in seconds; `retry` lies above every time-out.
 _COURIER = {"queue_limit": 1, "bulk": 1, "max_attempts": 1, "ack_failures": True, "catch_up": False}
+# Its scheduler calls any function that a row names: our own ticks decide what is due.
+_COURIER["scheduler"] = False
 Q_CLUSTER = {
     "name": "short",
     "orm": "default",
@@ -169,6 +173,7 @@ LOGGING = {
     "loggers": {
         "botocore": {"level": "WARNING"},
         "boto3": {"level": "WARNING"},
+        "django-q": {"level": "WARNING"},
         "urllib3": {"level": "WARNING"},
     },
 }
