@@ -1,5 +1,16 @@
 """What all tests share."""
 
+from datetime import UTC, datetime
+
+import pytest
+
 from tests.append_only import let_tests_flush
 
 let_tests_flush()
+
+
+@pytest.fixture
+def time_machine(time_machine):
+    """The clock begins at the real time, and goes on: `shift()` it."""
+    time_machine.move_to(datetime.now(UTC))
+    return time_machine

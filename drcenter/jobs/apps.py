@@ -10,6 +10,7 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         from drcenter.jobs.dispatch import send_waiting_again
+        from drcenter.jobs.prune import prune
         from drcenter.jobs.pulse import send_pulses
         from drcenter.jobs.reap import reap
         from drcenter.jobs.registry import register_tick
@@ -19,3 +20,4 @@ class JobsConfig(AppConfig):
         register_tick("jobs.settle", settle_rest)
         register_tick("jobs.dispatch", send_waiting_again)
         register_tick("jobs.pulse", send_pulses)
+        register_tick("jobs.prune", prune)

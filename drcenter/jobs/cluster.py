@@ -6,10 +6,16 @@ import signal
 import time
 from types import FrameType
 
+from django.db import DatabaseError, connections
+from django.utils import timezone
+
 from drcenter import process_tree
-from drcenter.jobs import work
+from drcenter.jobs import pulse, work
 
 logger = logging.getLogger(__name__)
+
+# Seconds between two looks whether the queue still moves.
+LOOK_EVERY = 30.0
 
 
 def run() -> int:
@@ -35,15 +41,39 @@ def run() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
     cluster.start()
+    looked = time.monotonic()
     while not asked and cluster.sentinel.is_alive():
         time.sleep(0.1)
+        if time.monotonic() - looked > LOOK_EVERY:
+            looked = time.monotonic()
+            if _hangs():
+                break
     if not asked:
-        logger.error("the sentinel of the workers ended with code %s", cluster.sentinel.exitcode)
-        return 1
+        return _give_up(cluster.sentinel.exitcode)
     stop_running_jobs()
     _wait_for_full_pool(cluster.sentinel.pid)
     cluster.stop()
     return 0
+
+
+def _hangs() -> bool:
+    """True when nothing comes out of our queue any more, though its processes live: a worker that is killed
+    while it waits takes the lock of the queue with it (django-q2's issue 23)."""
+    try:
+        return os.environ.get("Q_CLUSTER_NAME", "") in pulse.silent(timezone.now())
+    except DatabaseError:
+        return False
+    finally:
+        connections.close_all()
+
+
+def _give_up(code: int | None) -> int:
+    if code is None:
+        logger.error("nothing comes out of the queue any more: the workers are started again")
+    else:
+        logger.error("the sentinel of the workers ended with code %s", code)
+    process_tree.kill_all(process_tree.descendants(os.getpid()))
+    return 1
 
 
 def _wait_for_full_pool(sentinel: int) -> None:

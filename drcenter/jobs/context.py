@@ -37,12 +37,14 @@ class JobContext:
         self._stopped = threading.Event()
         self._ended = threading.Event()
         self._reason = ""
+        self._deaf = False
         self._lock = threading.Lock()
         self._phase, self._item = job.phase, job.item
         self._done, self._expected = 0, 0
         self._measured = (time.monotonic(), 0)
         self._rate = 0.0
         self._lines: list[Line] = []
+        self._writing = threading.Lock()
         self._owner = threading.get_ident()
         self._thread = threading.Thread(target=self._live, name=f"heartbeat-{job.pk}", daemon=True)
 
@@ -109,6 +111,17 @@ class JobContext:
         self.children.kill()
         self._keep(self._write_lines)
 
+    def go_on(self) -> None:
+        """Go on after a request to stop, deaf to further ones: for the way back out of a half-done act.
+
+        Raises OperationFailed when the job belongs to another attempt: then nothing may be touched any more.
+        """
+        if self._stopped.is_set() and self._reason != "cancelled":
+            self.check()
+        self._deaf = True
+        self._stopped.clear()
+        self.children = Children()
+
     def stop(self, reason: str) -> None:
         """Make the work stop: no further child starts, running ones are killed. The first reason stands."""
         if not self._stopped.is_set():
@@ -162,14 +175,17 @@ class JobContext:
         )  # fmt: skip
 
     def _write_lines(self) -> bool:
-        with self._lock:
-            lines, self._lines = self._lines, []
+        # One writer at a time keeps the order; whoever comes second leaves its lines to the next heartbeat.
+        if not self._writing.acquire(blocking=False):
+            return False
         try:
-            Line.objects.bulk_create(lines)
-        except DatabaseError:
             with self._lock:
-                self._lines = lines + self._lines
-            raise
+                lines = list(self._lines)
+            Line.objects.bulk_create(lines)
+            with self._lock:
+                del self._lines[: len(lines)]
+        finally:
+            self._writing.release()
         return True
 
     def _keep(self, write: Callable[[], bool]) -> None:

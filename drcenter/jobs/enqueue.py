@@ -4,7 +4,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from drcenter.jobs.models import Job, State
-from drcenter.jobs.registry import kind
+from drcenter.jobs.registry import known_cluster
 
 
 def enqueue(name: str, subject: int, *, target: str, title: str, requested_by: str = "system") -> Job:
@@ -38,7 +38,7 @@ def send(job: Job) -> None:
     from django_q.tasks import async_task
 
     async_task(
-        "drcenter.jobs.work.run_job", job.pk, cluster=kind(job.kind).cluster, task_name=message_name(job.pk)
+        "drcenter.jobs.work.run_job", job.pk, cluster=known_cluster(job.kind), task_name=message_name(job.pk)
     )
     Job.objects.filter(pk=job.pk).update(sent_at=timezone.now())
 

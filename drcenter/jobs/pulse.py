@@ -5,11 +5,14 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from drcenter.jobs.models import Job, Pulse, State
+from drcenter.jobs.registry import known_cluster
 
 CLUSTERS = ("short", "long")
 EVERY = timedelta(seconds=60)
 # A queue busy with long work does not answer quickly; the health check allows for that.
 SILENT_AFTER = timedelta(minutes=5)
+# The row that each round of ticks writes (drcenter.jobs.reap).
+TICKS = "ticks"
 
 
 def send_pulses() -> None:
@@ -19,11 +22,12 @@ def send_pulses() -> None:
     now = timezone.now()
     for cluster in CLUSTERS:
         pulse, _ = Pulse.objects.get_or_create(cluster=cluster)
-        unanswered = pulse.sent_at is not None and (pulse.seen_at is None or pulse.seen_at < pulse.sent_at)
-        recent = pulse.sent_at is not None and timedelta(0) <= now - pulse.sent_at < EVERY
-        if recent or (unanswered and pulse.sent_at and timedelta(0) <= now - pulse.sent_at < SILENT_AFTER):
+        pause = EVERY if answered(pulse) else SILENT_AFTER
+        if pulse.sent_at is not None and timedelta(0) <= now - pulse.sent_at < pause:
             continue
-        if Pulse.objects.filter(pk=pulse.pk, sent_at=pulse.sent_at).update(sent_at=now):
+        # A pulse that is sent again keeps the time since which the cluster has been silent.
+        since = pulse.sent_at if pulse.sent_at and pulse.sent_at <= now and not answered(pulse) else now
+        if Pulse.objects.filter(pk=pulse.pk, sent_at=pulse.sent_at).update(sent_at=since):
             async_task("drcenter.jobs.pulse.seen", cluster, cluster=cluster, task_name=f"pulse {cluster}")
 
 
@@ -32,14 +36,23 @@ def seen(cluster: str) -> None:
     Pulse.objects.filter(cluster=cluster).update(seen_at=timezone.now())
 
 
+def answered(pulse: Pulse) -> bool:
+    return pulse.sent_at is None or (pulse.seen_at is not None and pulse.seen_at >= pulse.sent_at)
+
+
 def silent(now: datetime) -> list[str]:
-    """The clusters that have not answered for too long."""
+    """The clusters that have not answered for too long, and "ticks" when nobody looks any more."""
+    busy = {known_cluster(job.kind) for job in Job.objects.filter(state=State.RUNNING)}
+    pulses = {pulse.cluster: pulse for pulse in Pulse.objects.all()}
     quiet = []
-    busy = Job.objects.filter(state=State.RUNNING).exists()
-    for pulse in Pulse.objects.all():
-        if pulse.cluster == "long" and busy:
-            continue  # All its workers may be at work for hours; their heartbeats say that they live.
-        answered = pulse.seen_at is not None and pulse.sent_at is not None and pulse.seen_at >= pulse.sent_at
-        if not answered and pulse.sent_at is not None and now - pulse.sent_at > SILENT_AFTER:
-            quiet.append(pulse.cluster)
+    for cluster in CLUSTERS:
+        pulse = pulses.get(cluster)
+        # All its workers may be at work for hours; their heartbeats say that they live.
+        if pulse is None or pulse.sent_at is None or cluster in busy or answered(pulse):
+            continue
+        if now - pulse.sent_at > SILENT_AFTER:
+            quiet.append(cluster)
+    ticks = pulses.get(TICKS)
+    if ticks is None or ticks.seen_at is None or abs(now - ticks.seen_at) > SILENT_AFTER:
+        quiet.append(TICKS)
     return quiet

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from drcenter.jobs.models import STALE_AFTER, Job, Pulse, State
+from drcenter.jobs.pulse import TICKS
 from drcenter.jobs.settle import settle
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,11 @@ reap = Reaper()
 
 
 def _probe() -> None:
-    """A write like a heartbeat's: raises, or takes long, when heartbeats cannot be written either."""
-    Pulse.objects.update_or_create(cluster="reaper", defaults={"seen_at": timezone.now()})
+    """A write like a heartbeat's: raises, or takes long, when heartbeats cannot be written either.
+
+    It is the sign of life of the ticks as well.
+    """
+    Pulse.objects.update_or_create(cluster=TICKS, defaults={"seen_at": timezone.now()})
 
 
 def lose(job: Job) -> bool:

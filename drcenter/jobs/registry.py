@@ -42,5 +42,10 @@ def kind(name: str) -> Kind:
     return _kinds[name]
 
 
+def known_cluster(name: str) -> str:
+    """The cluster of a kind; "long" for one that is not registered any more, so that its jobs are seen."""
+    return _kinds[name].cluster if name in _kinds else "long"
+
+
 def ticks() -> dict[str, Callable[[], None]]:
     return dict(_ticks)

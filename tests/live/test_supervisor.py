@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,11 @@ def wait_for_state(job: Job, state: State, seconds: float = 25) -> Job:
 
 def ends(job: Job) -> list[str]:
     return list(Line.objects.filter(job=job, text__startswith="ended").values_list("text", flat=True))
+
+
+def cluster_of(process: int) -> str:
+    words = Path(f"/proc/{process}/cmdline").read_bytes().decode().split("\0")
+    return words[words.index("work") + 1] if "work" in words else ""
 
 
 def gone(running: Running, subject: int) -> bool:
@@ -154,6 +160,16 @@ class TestKilled:
         wait_for_state(job, State.LOST)
         wait_for(lambda: not tools(subject), 3, "its tools are gone")
         wait_for_state(ask("test.quick", subject + 1), State.SUCCEEDED)
+        assert running.stop() == 0
+
+    def test_a_cluster_that_hangs_is_started_again(self, running, subject):
+        running.start()
+        wait_for_state(ask("test.short", subject), State.SUCCEEDED)
+        main = next(one for one in running.everything() if cluster_of(one) == "short")
+        for process in process_tree.descendants(main)[1:]:
+            os.kill(process, signal.SIGSTOP)
+        wait_for(lambda: "nothing comes out of the queue any more" in running.output, 30)
+        wait_for_state(ask("test.short", subject + 1), State.SUCCEEDED)
         assert running.stop() == 0
 
 
