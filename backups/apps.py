@@ -7,3 +7,12 @@ from django.utils.translation import gettext_lazy as _
 class BackupsConfig(AppConfig):
     name = "backups"
     verbose_name = _("Backups")
+
+    def ready(self) -> None:
+        from backups import identities, restore, take, verify
+        from drcenter.jobs.registry import register_kind, register_tick
+
+        register_kind(take.KIND, take.take_job, ended=take.ended)
+        register_kind(verify.KIND, verify.verify_job, ended=verify.ended)
+        register_kind(restore.KIND, restore.restore_job, ended=restore.ended)
+        register_tick("backups.identities", identities.forget_stale)

@@ -69,6 +69,8 @@ class Command:
     # Takes part of the caller's environment only by default: no credential of ours leaks into children.
     inherit: tuple[str, ...] = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
     user: str | None = None
+    # tar stops at the mark of the archive's end, before the padding behind it: no failure.
+    stops_early: bool = False
 
     @property
     def tool(self) -> str:

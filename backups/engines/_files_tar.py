@@ -57,6 +57,7 @@ def restore(root: str, keep: list[str], *, as_root: bool) -> Command:
             *(f"--exclude=./{path}" for path in keep),
         ),
         env=ENVIRONMENT,
+        stops_early=True,
     )  # fmt: skip
 
 

@@ -40,6 +40,10 @@ class Recovery(models.Model):
     # Source name -> database or directory beside the original.
     names = models.JSONField(_("names beside"), default=dict, blank=True)
     typed_host = models.CharField(_("host as typed"), max_length=250, blank=True)
+    skip_safety = models.BooleanField(
+        _("without a safety backup"), default=False,
+        help_text=_("For what is beyond saving: a database that is gone cannot be backed up first."),
+    )  # fmt: skip
     state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.WAITING)
     job = models.ForeignKey(
         Job, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("job")

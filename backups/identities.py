@@ -1,0 +1,116 @@
+"""Who can read a set: recipients of new sets, the ephemeral identity, and identities that people bring.
+
+An identity brought by a person lies in a file of mode 0600 in memory-backed storage where there is one, named
+after its job, from the request until the worker takes it; it is never in a row, a log or a task's arguments.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyrage
+from django.conf import settings
+
+from backups.models import RecoveryKey
+from drcenter.errors import OperationFailed
+from drcenter.jobs.models import OPEN, Job
+from drcenter.secrets import Secret, resolve
+
+NO_KEY_HINT = "Make one: manage.py recovery-kit. A plan can also say, loudly, that it does not encrypt."
+
+
+def recipients() -> list[str]:
+    """The recipients of new sets. Raises OperationFailed when there is none."""
+    active = list(RecoveryKey.objects.filter(active=True).order_by("pk").values_list("recipient", flat=True))
+    if not active:
+        raise OperationFailed("There is no recovery key to encrypt to.", NO_KEY_HINT, permanent=True)
+    return active
+
+
+def parse(text: str) -> list[pyrage.x25519.Identity]:
+    """The identities in the text of an identity file. Raises OperationFailed, without the text, if there is none."""
+    lines = [line.strip() for line in text.splitlines()]
+    try:
+        found = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+    except pyrage.IdentityError:
+        found = []
+    if not found:
+        raise OperationFailed(
+            "This is not an age identity.",
+            "It is the line that begins with AGE-SECRET-KEY-1.",
+            permanent=True,
+        )
+    return found
+
+
+def for_drills() -> list[pyrage.x25519.Identity]:
+    """The identities of this machine for drills (DRC_DRILL_IDENTITY); usually there are none."""
+    return parse(resolve(settings.DRILL_IDENTITY).reveal()) if settings.DRILL_IDENTITY else []
+
+
+def bring(job: Job, identity: Secret | None) -> None:
+    """Leave a person's identity for the worker of `job`. Raises OperationFailed when it is none."""
+    if identity is None or not identity.reveal().strip():
+        return
+    parse(identity.reveal())
+    path = _place(job.pk)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(identity.reveal())
+
+
+def brought(job: Job) -> list[pyrage.x25519.Identity]:
+    """The identities that were left for `job`, taken away by this call; else those for drills."""
+    path = _place(job.pk)
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return for_drills()
+    path.unlink(missing_ok=True)
+    return parse(text)
+
+
+def forget_stale() -> None:
+    """Remove identities whose job has ended: a tick."""
+    for path in _directory().glob("*.identity"):
+        if not Job.objects.filter(pk=path.stem, state__in=OPEN).exists():
+            path.unlink(missing_ok=True)
+
+
+def needed(encrypted_to: Sequence[str], identities: Sequence[pyrage.x25519.Identity]) -> None:
+    """Raises OperationFailed unless one of `identities` is among the recipients `encrypted_to`."""
+    if not encrypted_to:
+        return
+    if not identities:
+        raise OperationFailed(
+            "This set is encrypted, and no identity is at hand.",
+            "Bring the identity from the recovery kit: paste it in the panel, or --identity-file on the shell.",
+            permanent=True,
+        )
+    if not {str(one.to_public()) for one in identities} & set(encrypted_to):
+        raise OperationFailed(
+            "The identity does not fit: this set was encrypted to other recipients.",
+            f"It needs the identity of {', '.join(encrypted_to)}.",
+            permanent=True,
+        )
+
+
+def _directory() -> Path:
+    # Memory-backed where there is such a place, so that the identity never touches a disk.
+    memory = Path("/dev/shm")  # noqa: S108 - a directory of mode 0700 of our own is made in it
+    base = memory if memory.is_dir() and os.access(memory, os.W_OK) else Path(settings.STATE_DIR)
+    tag = hashlib.sha256(str(settings.STATE_DIR).encode()).hexdigest()[:12]
+    directory = base / f"drcenter-{os.geteuid()}-{tag}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    status = directory.lstat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise OperationFailed(
+            f"{directory} belongs to somebody else, or is open to others.", "Remove it.", permanent=True
+        )
+    return directory
+
+
+def _place(pk: int) -> Path:
+    return _directory() / f"{pk}.identity"

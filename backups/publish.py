@@ -1,0 +1,152 @@
+"""Writes what makes stored parts a set: details, guide, script, log, checksums, signature, and last the manifest."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from backups import details, guide, layout, signing
+from backups.destinations.base import Destination, Reader
+from backups.layout import Manifest, ManifestPart, StoredObject
+from backups.stream import BLOCK, Encoding
+from backups.taking import Taking
+from drcenter.errors import OperationFailed
+from drcenter.jobs.models import Line
+
+
+def signing_key() -> signing.SigningKey:
+    """The key that signs this installation's sets; made at first use."""
+    return signing.load_or_create(Path(settings.STATE_DIR) / "signing_key.pem")
+
+
+def publish(taking: Taking) -> None:
+    """Write everything but the parts. Raises OperationFailed without a manifest if the attempt was taken over."""
+    key = signing_key()
+    manifest = _manifest(taking, _write_details(taking), key)
+    objects = {
+        layout.SCRIPT: guide.script(manifest).encode(),
+        layout.GUIDE: guide.text(manifest).encode(),
+        layout.LOG: _log(taking).encode(),
+    }
+    for name, content in objects.items():
+        _put(taking.destination, taking.set.prefix + name, content)
+    digests = {part.key: part.stored_sha256 for part in taking.parts}
+    digests |= {name: hashlib.sha256(content).hexdigest() for name, content in objects.items()}
+    digests |= {
+        manifest.details.key: manifest.details.sha256,
+        layout.MANIFEST: hashlib.sha256(manifest.to_bytes()).hexdigest(),
+    }
+    checksums = layout.checksums_text(digests).encode()
+    _put(taking.destination, taking.set.prefix + layout.CHECKSUMS, checksums)
+    _put(taking.destination, taking.set.prefix + layout.SIGNATURE, key.sign(checksums))
+    taking.context.check()
+    if not taking.mine().exists():
+        raise OperationFailed(
+            "Another attempt has taken this set over; this one writes no manifest.", permanent=True
+        )
+    _put(taking.destination, taking.set.prefix + layout.MANIFEST, manifest.to_bytes())
+
+
+def _write_details(taking: Taking) -> StoredObject:
+    encoding = Encoding(taking.encryption, children=taking.context.children)
+    name, stored = details.write(taking.destination, taking.set.prefix, taking.details, encoding)
+    return StoredObject(name, stored.stored_size, stored.stored_sha256)
+
+
+def _manifest(taking: Taking, written: StoredObject, key: signing.SigningKey) -> Manifest:
+    one = taking.set
+    return Manifest(
+        system=one.system.slug, system_name=one.system.name, identifier=one.identifier, attempt=one.attempt,
+        plan=taking.plan.name, reason=one.reason, started_at=one.started_at or timezone.now(),
+        moment=taking.moment or timezone.now(), finished_at=timezone.now(), product=f"drcenter {version('drcenter')}",
+        details=written, parts=tuple(_manifest_part(part) for part in taking.parts),
+        recipients=tuple(taking.recipients), capped=taking.capped, signing_key=key.fingerprint,
+        tools=_tools(taking),
+    )  # fmt: skip
+
+
+def _manifest_part(part: object) -> ManifestPart:
+    names = ("order", "name", "key", "engine", "tier", "suffix", "plain_size", "stored_size", "stored_sha256")
+    return ManifestPart(source=part.source_name, **{name: getattr(part, name) for name in names})  # type: ignore[attr-defined]
+
+
+def _tools(taking: Taking) -> dict[str, str]:
+    """Versions by which a set can be found again when a tool turns out to be faulty."""
+    found = {"zstandard": version("zstandard"), "pyrage": version("pyrage")}
+    for name, source in taking.sources.items():
+        for fact in ("version", "client", "tool"):
+            if fact in source["facts"]:
+                found[f"{name}.{fact}"] = str(source["facts"][fact])
+    return found
+
+
+def _log(taking: Taking) -> str:
+    lines = Line.objects.filter(job=taking.context.job)
+    return "".join(f"{line.at:%Y-%m-%dT%H:%M:%SZ} {line.level} {line.text}\n" for line in lines)
+
+
+def _put(destination: Destination, key: str, content: bytes) -> None:
+    """Store a small object and read it back."""
+    destination.put(key, io.BytesIO(content), expected_size=len(content))
+    source = destination.open(key)
+    try:
+        found = b"".join(iter(lambda: source.read(BLOCK), b""))
+    finally:
+        source.close()
+    if found != content:
+        raise OperationFailed(f"{key} does not come back from the destination as it was stored.")
+
+
+def copy(source: Destination, target: Destination, prefix: str, advance: Callable[[int], None]) -> None:
+    """Copy a set byte for byte, manifest last, and check every digest on the way. Raises OperationFailed."""
+    digests = layout.parse_checksums(_text(source, prefix + layout.CHECKSUMS))
+    names = [*sorted(digests.keys() - {layout.MANIFEST}), layout.CHECKSUMS, layout.SIGNATURE, layout.MANIFEST]
+    for name in names:
+        _copy_object(source, target, prefix + name, digests.get(name), advance)
+
+
+def _copy_object(
+    source: Destination, target: Destination, key: str, digest: str | None, advance: Callable[[int], None]
+) -> None:
+    opened = source.open(key)
+    try:
+        stream = _Digesting(opened, key, digest, advance)
+        stored = target.put(key, stream, expected_size=source.head(key).size)
+    finally:
+        opened.close()
+    if target.head(key).size != stream.size or stored.size != stream.size:
+        raise OperationFailed(f"{key} has another size at {target.target} than what was sent.")
+
+
+class _Digesting:
+    """A reader that raises at the end, before the store publishes, when the digest is not the expected one."""
+
+    def __init__(
+        self, source: Reader, key: str, expected: str | None, advance: Callable[[int], None]
+    ) -> None:
+        self._source, self._key, self._expected, self._advance = source, key, expected, advance
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        block = self._source.read(size if size >= 0 else BLOCK)
+        self._digest.update(block)
+        self.size += len(block)
+        self._advance(len(block))
+        if not block and self._expected is not None and self._digest.hexdigest() != self._expected:
+            raise OperationFailed(
+                f"{self._key} is damaged at the first destination; it is not copied.", permanent=True
+            )
+        return block
+
+
+def _text(destination: Destination, key: str) -> str:
+    source = destination.open(key)
+    try:
+        return b"".join(iter(lambda: source.read(BLOCK), b"")).decode()
+    finally:
+        source.close()

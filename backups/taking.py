@@ -1,0 +1,183 @@
+"""What the attempt to take one set has in its hands."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import pyrage
+from django.db.models import QuerySet
+
+from backups import layout, preflight
+from backups.destinations.base import Destination as DestinationPlugin
+from backups.destinations.base import Reader, Stored
+from backups.engines.base import Engine, Finding, Inspection, PartSpec
+from backups.models import Copy, Part, Set, Source
+from backups.readback import ReadableCopy
+from backups.stream import StoredPart
+from backups.witness import Witness
+from drcenter.errors import OperationFailed
+from drcenter.jobs.context import JobContext
+
+
+class Taking:
+    """State of one attempt: destination, keys, parts stored so far, findings, times.
+
+    The ephemeral identity lives here, in the worker's memory, and is gone with it: with it this attempt, and
+    nobody later on this machine, can read back and prove what it stored.
+    """
+
+    def __init__(self, context: JobContext, one: Set) -> None:
+        if one.plan is None:
+            raise OperationFailed("The plan of this set is gone.", permanent=True)
+        self.context, self.set, self.plan = context, one, one.plan
+        self.recipients: list[str] = []
+        self.ephemeral = pyrage.x25519.Identity.generate()
+        self.parts: list[Part] = []
+        self.sections: dict[str, Mapping[str, str]] = {}
+        self.sources: dict[str, dict[str, Any]] = {}
+        self.findings: list[dict[str, Any]] = []
+        self.timings: dict[str, float] = {}
+        self.moments: list[datetime] = []
+        self.moment: datetime | None = None
+        self.published = False
+        self.copy_row: Copy
+        self.destination_or_none: DestinationPlugin | None = None
+
+    # ------------------------------------------------------------------ where to
+
+    def choose_destination(self, needed: int) -> None:
+        """The first of the plan's destinations that has room takes the dump; the others get copies of it."""
+        first: OperationFailed | None = None
+        for row in self.plan.destinations.filter(enabled=True).order_by("name"):
+            try:
+                plugin = row.build()
+                findings = preflight.check_space(plugin.space(), needed, plugin.target)
+            except OperationFailed as error:
+                self.found(row.name, [Finding(error.message, error.hint)])
+                first = first or error
+                continue
+            self.destination_or_none = plugin
+            self.copy_row = Copy.objects.create(set=self.set, destination=row)
+            self.found(row.name, findings)
+            return
+        raise first or OperationFailed("The plan has no destination that is enabled.", permanent=True)
+
+    @property
+    def destination(self) -> DestinationPlugin:
+        if self.destination_or_none is None:
+            raise OperationFailed("No destination was chosen yet.")
+        return self.destination_or_none
+
+    def others(self) -> Iterator[tuple[Copy, DestinationPlugin]]:
+        rows = self.plan.destinations.filter(enabled=True).exclude(pk=self.copy_row.destination_id)
+        for row in rows.order_by("name"):
+            yield Copy.objects.get_or_create(set=self.set, destination=row)[0], row.build()
+
+    def put(self, key: str, stream: Reader, *, size: int | None = None) -> Stored:
+        """Store an object of the set; `size` is an estimate."""
+        return self.destination.put(self.set.prefix + key, stream, expected_size=size)
+
+    @property
+    def readable(self) -> ReadableCopy:
+        """The copy, with the ephemeral identity that opens it now."""
+        return ReadableCopy(self.destination, self.set.prefix, self.identities)
+
+    # ------------------------------------------------------------------ for whom
+
+    @property
+    def encryption(self) -> Sequence[pyrage.x25519.Recipient]:
+        """The recovery keys and the ephemeral one; none when the plan does not encrypt."""
+        if not self.recipients:
+            return []
+        return [pyrage.x25519.Recipient.from_str(key) for key in self.recipients] + [
+            self.ephemeral.to_public()
+        ]
+
+    @property
+    def identities(self) -> list[pyrage.x25519.Identity]:
+        return [self.ephemeral] if self.recipients else []
+
+    # ------------------------------------------------------------------ what
+
+    def key_for(self, source: Source, spec: PartSpec) -> str:
+        order = len(self.parts) + 1
+        return layout.part_key(order, source.name, spec.name, spec.suffix, encrypted=bool(self.recipients))
+
+    def add_part(self, source: Source, spec: PartSpec, key: str, stored: StoredPart) -> None:
+        self.sections[key] = stored.sections
+        self.parts.append(
+            Part(
+                set=self.set, source=source, source_name=source.name, order=len(self.parts) + 1, name=spec.name,
+                suffix=spec.suffix, engine=source.engine, tier=source.tier, key=key, plain_size=stored.plain_size,
+                plain_sha256=stored.plain_sha256, stored_size=stored.stored_size,
+                stored_sha256=stored.stored_sha256, seconds=stored.seconds,
+            )
+        )  # fmt: skip
+
+    def note_source(
+        self,
+        source: Source,
+        engine: Engine,
+        inspection: Inspection,
+        position: Mapping[str, Any],
+        witness: Witness,
+    ) -> None:
+        """What the encrypted detail file says of a source: its options (secrets by reference), and the witness."""
+        self.sources[source.name] = {
+            "engine": source.engine, "tier": source.tier, "options": source.options, "target": engine.target,
+            "host": engine.host, "facts": dict(inspection.facts), "position": dict(position),
+            "moment": self.moments[-1].isoformat(), "witness": witness.as_json(),
+        }  # fmt: skip
+
+    @property
+    def details(self) -> dict[str, Any]:
+        parts = {
+            part.key: {
+                "plain_size": part.plain_size,
+                "plain_sha256": part.plain_sha256,
+                "sections": self.sections[part.key],
+            }
+            for part in self.parts
+        }
+        return {"version": 1, "sources": self.sources, "parts": parts, "findings": self.findings}
+
+    def found(self, source: str, findings: Iterable[Finding]) -> None:
+        """Note findings, in the set and in the log."""
+        for finding in findings:
+            line = {"source": source, **finding.as_json()}
+            if line in self.findings:
+                continue
+            self.findings.append(line)
+            self.context.log(
+                f"{source}: {finding.message} {finding.hint}".strip(), "error" if finding.caps else "warning"
+            )
+
+    # ------------------------------------------------------------------ how well
+
+    @property
+    def capped(self) -> bool:
+        return any(finding["caps"] for finding in self.findings)
+
+    @property
+    def cap_reason(self) -> str:
+        return next((f"{one['source']}: {one['message']}" for one in self.findings if one["caps"]), "")
+
+    @property
+    def bytes_per_second(self) -> int | None:
+        return self.plan.bandwidth_mib * 1024 * 1024 if self.plan.bandwidth_mib else None
+
+    def mine(self) -> QuerySet[Set]:
+        """The row, if it still belongs to this attempt: the condition of every update."""
+        self.context.check()
+        return Set.objects.filter(pk=self.set.pk, attempt=self.set.attempt, state=Set.State.RUNNING)
+
+    @contextmanager
+    def clock(self, name: str) -> Iterator[None]:
+        """Adds the seconds spent inside to the set's timings."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.timings[name] = round(self.timings.get(name, 0.0) + time.monotonic() - began, 3)

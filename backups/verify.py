@@ -1,0 +1,153 @@
+"""Checks a copy again, at any later time: stored, intact, proven."""
+
+import pyrage
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from backups import details, identities, proof, readback
+from backups.destinations.base import NotThere
+from backups.models import Copy, Level, Part, Set, Verification
+from backups.models.level import RANK
+from backups.readback import Damaged, ReadableCopy
+from drcenter.audit.record import record
+from drcenter.errors import OperationFailed
+from drcenter.jobs.context import JobContext
+from drcenter.jobs.enqueue import enqueue
+from drcenter.jobs.models import Job
+from drcenter.notify.deliver import tell
+from drcenter.notify.models import Event
+from drcenter.secrets import Secret, redact
+
+KIND = "backups.verify"
+
+
+class NotProven(OperationFailed):
+    """The restored set differs from what the source held."""
+
+
+def request(copy: Copy, level: str, *, requested_by: str, identity: Secret | None = None) -> Verification:
+    """Ask for a check of `copy`; a worker does it. Raises OperationFailed for what is no level or no identity."""
+    if level not in Level.values:
+        raise OperationFailed(_("There is no level of this name: stored, intact or proven."), permanent=True)
+    if copy.state not in {Copy.State.COMPLETE, Copy.State.DAMAGED}:
+        raise OperationFailed(_("This copy is not complete; there is nothing to verify."), permanent=True)
+    with transaction.atomic():
+        wanted = Verification.objects.create(copy=copy, wanted=level, requested_by=requested_by)
+        title = _("Verify %(copy)s") % {"copy": copy}
+        wanted.job = enqueue(
+            KIND, wanted.pk, target=f"copy:{copy.pk}", title=title, requested_by=requested_by
+        )
+        wanted.save(update_fields=["job"])
+        identities.bring(wanted.job, identity)
+        record(requested_by, "backups.verify.requested", wanted, level=level)
+    return wanted
+
+
+def verify_job(context: JobContext, pk: int) -> None:
+    """The work of a job of this kind. A damaged copy fails the job, with what is damaged."""
+    verification = Verification.objects.select_related("copy__set__system", "copy__destination").get(pk=pk)
+    verification.state, verification.started_at = Verification.State.RUNNING, timezone.now()
+    verification.save(update_fields=["state", "started_at"])
+    try:
+        _verify(context, verification, identities.brought(context.job))
+    except NotProven:
+        raise  # The verification was concluded, with its differences.
+    except (Damaged, NotThere) as error:
+        _conclude_damaged(verification, error)
+        raise
+    except BaseException as error:
+        _conclude_failed(verification, error)
+        raise
+
+
+def _verify(context: JobContext, verification: Verification, keys: list[pyrage.x25519.Identity]) -> None:
+    wanted, one = RANK[verification.wanted], verification.copy.set
+    parts = list(one.parts.all())
+    copy = ReadableCopy(verification.copy.destination.build(), one.prefix, keys if one.encrypted else [])
+    context.phase(_("looking at the store"))
+    for part in parts:
+        readback.check_stored(copy, part)
+    if wanted == RANK[Level.STORED]:
+        return _conclude_good(verification, Level.STORED)
+    if one.encrypted and not keys:
+        return _digests_only(context, verification, copy, parts)
+    identities.needed(one.recipients, keys)
+    for part in parts:
+        context.phase(_("reading back"), part.key, part.plain_size)
+        readback.check(copy, part, context.advance)
+    if wanted == RANK[Level.INTACT]:
+        return _conclude_good(verification, Level.INTACT)
+    return _prove(context, verification, copy, parts)
+
+
+def _prove(context: JobContext, verification: Verification, copy: ReadableCopy, parts: list[Part]) -> None:
+    one = verification.copy.set
+    outcome = proof.prove(context, copy, details.read(copy, encrypted=one.encrypted), parts)
+    proof.conclude(verification, outcome, capped=one.capped)
+    if outcome.differences:
+        hint = _("The page of the verification lists every difference.")
+        raise NotProven(verification.message, hint, permanent=True)
+
+
+def _digests_only(
+    context: JobContext, verification: Verification, copy: ReadableCopy, parts: list[Part]
+) -> None:
+    """Without an identity the stored bytes are compared with their digests; what is inside stays unread."""
+    for part in parts:
+        context.phase(_("reading back"), part.key, part.stored_size)
+        readback.check_digest(copy, part, context.advance)
+    verification.state, verification.reached = Verification.State.UNDECIDED, Level.STORED
+    verification.message = _(
+        "Every stored byte has its digest, but the set is encrypted and no identity was at hand."
+    )
+    verification.hint = _("Bring the identity of the recovery kit to have it decrypted and proven.")
+    verification.finished_at = timezone.now()
+    verification.save()
+    Copy.objects.filter(pk=verification.copy_id).update(verified_at=verification.finished_at)
+
+
+def _conclude_good(verification: Verification, reached: str) -> None:
+    verification.state, verification.reached = Verification.State.PASSED, reached
+    verification.finished_at = timezone.now()
+    with transaction.atomic():
+        verification.save()
+        copy = verification.copy
+        copy.verified_at, copy.state, copy.message = verification.finished_at, Copy.State.COMPLETE, ""
+        if RANK[reached] > RANK[copy.level]:
+            copy.level = reached
+        copy.save()
+        record(verification.requested_by, "backups.verify.concluded", verification, reached=reached)
+
+
+def _conclude_damaged(verification: Verification, error: OperationFailed) -> None:
+    """The copy is bad, and so is the set's standing unless another copy is good."""
+    verification.state, verification.finished_at = Verification.State.DAMAGED, timezone.now()
+    verification.message, verification.hint = redact(error.message), error.hint
+    verification.differences = [redact(error.message)]
+    with transaction.atomic():
+        verification.save()
+        copy = verification.copy
+        copy.state, copy.level, copy.message = Copy.State.DAMAGED, "", redact(error.message)
+        copy.save()
+        others = Copy.objects.filter(set=copy.set, state=Copy.State.COMPLETE).exclude(pk=copy.pk)
+        best = max((other.level for other in others), key=lambda level: RANK[level], default="")
+        Set.objects.filter(pk=copy.set_id).update(level=best, level_reason=redact(error.message))
+        record(
+            verification.requested_by, "backups.verify.damaged", verification, message=redact(error.message)
+        )
+        tell(Event.FAILURE, _("%(copy)s is damaged") % {"copy": copy}, redact(str(error)))
+
+
+def _conclude_failed(verification: Verification, error: BaseException) -> None:
+    verification.state, verification.finished_at = Verification.State.FAILED, timezone.now()
+    verification.message = redact(getattr(error, "message", "") or str(error) or type(error).__name__)
+    verification.hint = redact(getattr(error, "hint", ""))
+    verification.save()
+
+
+def ended(job: Job) -> None:
+    """After a job that did not end by itself."""
+    Verification.objects.filter(
+        pk=job.subject, state__in=[Verification.State.WAITING, Verification.State.RUNNING]
+    ).update(state=Verification.State.FAILED, finished_at=timezone.now(), message=job.message, hint=job.hint)
