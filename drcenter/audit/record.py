@@ -1,5 +1,7 @@
 """Writing to the trail."""
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from django.db import models, transaction
@@ -14,18 +16,30 @@ def record(
     """Add one entry, in the transaction of the change that it tells of.
 
     Raises TransactionManagementError outside of a transaction: an entry that can be lost without its
-    change, or the change without its entry, is no evidence. `facts` are JSON values, never secrets.
+    change, or the change without its entry, is no evidence. `facts` are values for JSON; what JSON does not
+    know is kept as text. Secrets that this process knows are taken out, at any depth.
     """
     if not transaction.get_connection().in_atomic_block:
         raise transaction.TransactionManagementError(
             "An audit entry belongs in the transaction of its change."
         )
     return Entry.objects.create(
-        actor=actor[:200],
-        action=action,
+        actor=redact(actor)[:200],
+        action=redact(action)[:100],
         object_type=target._meta.label if target is not None else "",
         object_id=str(target.pk) if target is not None else "",
         object_name=redact(str(target))[:300] if target is not None else "",
         result=result,
-        facts={name: redact(value) if isinstance(value, str) else value for name, value in facts.items()},
+        facts=_kept(facts),
     )
+
+
+def _kept(value: Any) -> Any:
+    """`value` as JSON can hold it, without secrets."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {redact(str(name)): _kept(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_kept(one) for one in value]
+    return redact(value.isoformat() if isinstance(value, date) else str(value))
