@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -196,6 +197,12 @@ class TestManifest:
             "suffix", "tier",
         ]  # fmt: skip
         assert data["moment"] == "2026-01-02T03:04:06.678000Z"
+
+    def test_every_field_is_in_the_documentation(self):
+        page = (Path(__file__).parents[2] / "docs/set-format.md").read_text()
+        data = json.loads(MANIFEST.to_bytes())
+        names = {*data, *data["parts"][0], *data["details"]}
+        assert sorted(name for name in names if f"`{name}`" not in page) == []
 
     def test_times_of_other_zones_are_written_in_utc(self):
         berlin = dataclasses.replace(

@@ -66,8 +66,8 @@ def failure(act):
 def test_trouble_in_the_middle_of_an_upload_is_overcome(s3, faulty, really, kind):
     faulty.add(kind, "PUT", "partNumber=2", times=3)
     faulty.add(kind, "PUT", "partNumber=3", times=1)
-    stream = Generated(40 * MIB)
-    assert s3.put("a", stream).size == 40 * MIB
+    stream = Generated(33 * MIB)
+    assert s3.put("a", stream).size == 33 * MIB
     assert faulty.struck == 4
     with s3.open("a") as back:
         assert hashlib.sha256(back.read()).digest() == stream.digest.digest()
@@ -102,7 +102,7 @@ def test_trouble_at_the_edges_of_an_upload_is_overcome(s3, faulty, really, kind,
 def test_trouble_that_stays_leaves_nothing(s3, faulty, really, kind, query):
     query = "uploadId" if query == "x-id=Complete" else query
     faulty.add(kind, "POST" if query.startswith("upload") else "PUT", query)
-    error = failure(lambda: s3.put("a", Generated(40 * MIB)))
+    error = failure(lambda: s3.put("a", Generated(33 * MIB)))
     assert not error.permanent
     assert faulty.struck == len(_retry.PAUSES) + 1
     assert really() == ([], [])
@@ -146,7 +146,7 @@ def test_a_stream_that_dies_while_the_store_is_in_trouble(s3, faulty, really):
     """The part on its way is not repeated any more, and the stream's own error is what is told."""
     faulty.add("status", "PUT", "partNumber=2")
     with pytest.raises(RuntimeError, match="dump died"):
-        s3.put("a", Broken(40 * MIB, RuntimeError("dump died")))
+        s3.put("a", Broken(33 * MIB, RuntimeError("dump died")))
     assert really() == ([], [])
 
 
