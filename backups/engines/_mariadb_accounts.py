@@ -28,6 +28,7 @@ SCOPE = re.compile(
     r"(?P<database>\*|`(?:[^`]|``)*`)\.(?P<object>\*|`(?:[^`]|``)*`)$"
 )
 RIGHT = re.compile(r"[A-Z][A-Z ]*[A-Z](?: \((?:[^()`]|`(?:[^`]|``)*`)*\))?")
+COLUMN = re.compile(r"`(?:[^`]|``)*`|(?<=[(, ])\w+(?=[,)])")
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,13 @@ def like_database(pattern: str, database: str) -> bool:
 
 
 def parse_rights(text: str) -> frozenset[str]:
-    """The rights in a GRANT: `SELECT (`a`, `b`), UPDATE` are two."""
-    return frozenset(RIGHT.findall(text))
+    """The rights in a GRANT: `SELECT (`b`, `a`), UPDATE` are two. The server lists columns in any order."""
+    return frozenset(_with_sorted_columns(right) for right in RIGHT.findall(text))
+
+
+def _with_sorted_columns(right: str) -> str:
+    name, opening, _columns = right.partition(" (")
+    return f"{name} ({', '.join(sorted(COLUMN.findall(right)))})" if opening else right
 
 
 def parse_grant(line: str, account: Account, database: str) -> Grant | None:

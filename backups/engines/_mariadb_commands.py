@@ -62,12 +62,13 @@ class Selection:
 @dataclass(frozen=True)
 class Extent:
     """What a dump holds besides schema and rows. `position`: the place in the binary log, as a comment in the
-    header; `history`: the old rows of system-versioned tables; `without_rows`: tables whose rows come
-    from elsewhere."""
+    header; `history`: the old rows of system-versioned tables; `events` False: the tool would fail, since
+    the user may not see them; `without_rows`: tables whose rows come from elsewhere."""
 
     position: bool = False
     history: bool = False
     triggers: bool = True
+    events: bool = True
     without_rows: tuple[str, ...] = ()
 
 
@@ -97,7 +98,8 @@ def dump_command(tool: Tool, login: Login, selection: Selection, extent: Extent)
         tool, login, selection,
         "--single-transaction", "--quick", "--hex-blob",
         "--triggers" if extent.triggers else "--skip-triggers",
-        *(("--routines", "--events") if whole else ("--skip-routines", "--skip-events")),
+        "--routines" if whole else "--skip-routines",
+        "--events" if whole and extent.events else "--skip-events",
         *(("--dump-history",) if extent.history else ()),
         *((_position_option(tool),) if extent.position else ()),
         *(f"--ignore-table-data={selection.database}.{table}" for table in extent.without_rows),

@@ -5,6 +5,7 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pymysql
@@ -79,9 +80,16 @@ def connected(login: Login, database: str | None = None) -> Iterator[Connection]
 def connect(login: Login, database: str | None = None) -> Connection:
     """Open such a session; the driver's own errors come through. net_write_timeout: the server waits
     that long for us when the destination stalls."""
-    where: dict[str, Any] = {"unix_socket": login.socket} if login.socket else {}
+    where: dict[str, Any] = {}
+    if login.socket:
+        # PyMySQL does not close what it opened in vain.
+        if not Path(login.socket).is_socket():
+            raise pymysql.err.OperationalError(2002, f"there is no socket {login.socket}")
+        where = {"unix_socket": login.socket}
+    # As bytes: the driver would encode a text as Latin-1.
+    password = login.password.reveal().encode()
     connection = pymysql.connect(
-        host=login.host, port=login.port, user=login.user, password=login.password.reveal(),
+        host=login.host, port=login.port, user=login.user, password=password,
         database=database, charset="utf8mb4", autocommit=True, connect_timeout=CONNECT_SECONDS,
         max_allowed_packet=1 << 30, **where, **_tls(login),
     )  # fmt: skip

@@ -128,7 +128,7 @@ class DatabaseSnapshot(Snapshot):
         position = self._tool.flavour == "mariadb" and bool(self._snapshot_position())
         history = self._tool.knows("--dump-history") and any(table.versioned for table in catalog.tables)
         floats = catalog.float_tables if self._tool.knows("--ignore-table-data") else []
-        extent = Extent(position, history, triggers=not floats, without_rows=tuple(names(floats)))
+        extent = Extent(position, history, not floats, self._may_see_events(), tuple(names(floats)))
         dump = dump_command(self._tool, self._login, self._selection, extent)
         begin = self._beginning(catalog)
         if not floats:
@@ -137,6 +137,15 @@ class DatabaseSnapshot(Snapshot):
             begin, dump, self._float_rows(floats, history=history),
             triggers_command(self._tool, self._login, self._selection),
         )  # fmt: skip
+
+    def _may_see_events(self) -> bool:
+        try:
+            execute(self._reader, "SHOW EVENTS")
+        except pymysql.err.Error as error:
+            if denied(error):
+                return False
+            raise
+        return True
 
     def _float_rows(self, floats: Sequence[Table], *, history: bool) -> Callable[[], Iterator[bytes]]:
         def produce() -> Iterator[bytes]:

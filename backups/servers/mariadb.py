@@ -75,7 +75,7 @@ class Server:
     def connect(self, database: str | None = None) -> "pymysql.Connection[pymysql.cursors.Cursor]":
         """A connection of the server's root, through the socket."""
         return pymysql.connect(
-            unix_socket=self.socket, user=self.user, password=self.password.reveal(), database=database,
+            unix_socket=self.socket, user=self.user, password=self.password.reveal().encode(), database=database,
             charset="utf8mb4", autocommit=True,
         )  # fmt: skip
 
@@ -85,7 +85,8 @@ def parse_version(text: str) -> Version:
 
     Old clients print their own number before the release's: `Ver 10.19 Distrib 10.11.19-MariaDB`.
     """
-    numbers = re.findall(r"\d+\.\d+\.\d+", text)
+    # Replication needed an old MariaDB to call itself 5.5.5 first.
+    numbers = re.findall(r"\d+\.\d+\.\d+", text.removeprefix("5.5.5-"))
     flavour = "mariadb" if "mariadb" in text.lower() else "mysql"
     return Version(flavour, numbers[0] if numbers else "0.0.0")
 
@@ -303,8 +304,15 @@ def _wait_until_ready(child: Child, server: Server) -> None:
         if child.code is not None:
             child.wait()
             raise OperationFailed(f"The private MariaDB server did not start: {child.stderr[-1500:]}")
-        with contextlib.suppress(pymysql.err.OperationalError):
+        with contextlib.suppress(OSError, pymysql.err.OperationalError):
+            knock(server.socket)
             server.connect().close()
             return
         time.sleep(0.05)
     raise OperationFailed(f"The private MariaDB server did not answer within {READY_SECONDS} s.")
+
+
+def knock(path: str) -> None:
+    """Raises OSError unless somebody listens at the socket `path`: PyMySQL leaks its own when nobody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.connect(path)
