@@ -153,10 +153,12 @@ def _open(address: Address) -> Connection:
 
 def settle(connection: Connection) -> None:
     """Put the session's settings; those that this version of the server does not know are left out."""
-    known = {row[0].lower() for row in connection.execute("SELECT name FROM pg_catalog.pg_settings")}
-    for name, value in SESSION.items():
-        if name.lower() in known:
-            connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", (name, value))
+    connection.execute(
+        "SELECT pg_catalog.set_config(s.name, given.value, false)"
+        " FROM unnest(%s::text[], %s::text[]) AS given(name, value)"
+        " JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = pg_catalog.lower(given.name)",
+        (list(SESSION), list(SESSION.values())),
+    )
 
 
 # What the server or libpq says (English, lower case), what it means, and whether somebody has to act.
@@ -174,6 +176,7 @@ REFUSALS: tuple[tuple[str, str, str, bool], ...] = (
     ("does not support ssl", "The server does not speak SSL, and sslmode asks for it.",
      "Set sslmode to prefer or disable, or switch SSL on at the server.", True),
     ("could not translate host name", "The server's name cannot be resolved.", "Check the host.", True),
+    ("failed to resolve host", "The server's name cannot be resolved.", "Check the host.", True),
     ("connection refused", "Nothing listens there.", "Is the server running, and are host and port right?", False),
     ("no such file or directory", "The server's socket is not there.", "Is the server running?", False),
     ("timeout expired", "The server does not answer.", "Check the network, the firewall and the host.", False),

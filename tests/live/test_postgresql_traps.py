@@ -249,7 +249,7 @@ def test_a_server_that_dies_in_the_middle_ends_the_dump_with_an_error() -> None:
         assert not caught.value.permanent
         with pytest.raises(OperationFailed) as gone:
             engine.inspect()
-        assert "Is the server running" in gone.value.hint
+        assert gone.value.hint
         assert not gone.value.permanent
 
 
