@@ -171,13 +171,14 @@ def finding_for(reason: str, names: list[str]) -> Finding:
     """A sentence about `names`, all of which share a reason; what cannot be read caps the set."""
     shown = ", ".join(name.encode("utf-8", "backslashreplace").decode() for name in names[:NAMED])
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    noun = "1 path" if len(names) == 1 else f"{len(names)} paths"
     if reason in {CHANGED, VANISHED}:
         return Finding(
-            f"{len(names)} {reason.replace('it was', 'being')}: {shown}{more}",
+            f"{noun} {reason.replace('it was', 'being')}: {shown}{more}",
             "Nothing to do, unless the application needs these files: then stop it for the backup.",
         )
     return Finding(
-        f"{len(names)} {reason}: {shown}{more}",
+        f"{noun} {reason}: {shown}{more}",
         "Let the user of the workers read them (setfacl -R -m u:USER:rX), or exclude them.",
         caps=True,
     )
