@@ -1,10 +1,29 @@
 """Asking for a long act."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.registry import known_cluster
+
+_kept = ContextVar("kept", default=False)
+
+
+@contextmanager
+def kept_here() -> Iterator[None]:
+    """Jobs enqueued inside are not sent: the caller runs them itself, for when no worker lives any more.
+
+    A caller that dies before it claims them leaves them to the dispatcher, which sends what waits too long.
+    """
+    token = _kept.set(True)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 def enqueue(name: str, subject: int, *, target: str, title: str, requested_by: str = "system") -> Job:
@@ -28,8 +47,9 @@ def _create(name: str, subject: int, *, target: str, title: str, requested_by: s
         job = Job.objects.create(
             kind=name, subject=subject, target=target, title=title[:200], requested_by=requested_by[:150]
         )
-        # A queue that cannot be reached does not fail what was committed: the dispatcher sends it again.
-        transaction.on_commit(lambda: send(job), robust=True)
+        if not _kept.get():
+            # A queue that cannot be reached does not fail what was committed: the dispatcher sends it again.
+            transaction.on_commit(lambda: send(job), robust=True)
     return job
 
 

@@ -1,0 +1,176 @@
+"""Backups from the shell."""
+
+import json
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from backups import cli, take, verify
+from backups.models import Level, Set, Verification
+from backups.models.level import at_least
+from backups.status import report
+from drcenter.errors import OperationFailed
+from drcenter.jobs.enqueue import kept_here
+from drcenter.jobs.follow import follow, run_here
+from drcenter.jobs.models import Job, State
+
+EPILOG = """
+  manage.py backup run shop                      ask the workers for a set of its only plan
+  manage.py backup run shop --wait               and wait; exit code 1 when it fails, 3 when it is not as good as planned
+  manage.py backup run shop --here               take it in this process, without any worker
+  manage.py backup run shop --reason deployment --wait || exit 1
+  manage.py backup list [SYSTEM] [--json]
+  manage.py backup status [--json]               exit code 3 when something is overdue or not good enough
+  manage.py backup verify shop --level proven    the newest set of shop
+  manage.py backup verify --all --level intact
+
+Exit codes: 0 fine, 1 failed, 2 usage, 3 needs attention.
+"""
+
+
+class Command(BaseCommand):
+    help = "Take, list and verify backup sets."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class, parser.epilog = RawDescriptionHelpFormatter, EPILOG
+        acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
+        self._run_arguments(acts.add_parser("run", help="take a set"))
+        listing = acts.add_parser("list", help="the sets, newest first")
+        listing.add_argument("system", nargs="?")
+        listing.add_argument("--limit", type=int, default=20)
+        listing.add_argument("--json", action="store_true")
+        acts.add_parser("status", help="how every plan stands").add_argument("--json", action="store_true")
+        self._verify_arguments(acts.add_parser("verify", help="check sets again"))
+
+    def _run_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("system")
+        parser.add_argument("--profile", help="which plan, where there are several")
+        parser.add_argument(
+            "--reason", choices=[Set.Reason.MANUAL, Set.Reason.DEPLOYMENT], default=Set.Reason.MANUAL
+        )
+        where = parser.add_mutually_exclusive_group()
+        where.add_argument("--wait", action="store_true", help="wait for the worker, and show progress")
+        where.add_argument("--here", action="store_true", help="take it in this process, without a worker")
+
+    def _verify_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("set", nargs="?", help="SYSTEM/SET, or SYSTEM for its newest set")
+        parser.add_argument("--level", choices=Level.values, default=Level.PROVEN)
+        parser.add_argument("--all", action="store_true", help="the newest set of every system")
+        parser.add_argument("--destination", help="which copy")
+        parser.add_argument("--identity-file", help="an age identity; asked for where there is a terminal")
+        parser.add_argument("--queue", action="store_true", help="leave it to the workers, and do not wait")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        acts = {"run": self._run, "list": self._list, "status": self._status, "verify": self._verify}
+        try:
+            code = acts[options["act"]](options)
+        except OperationFailed as error:
+            raise cli.failed(error) from None
+        if code:
+            sys.exit(code)
+
+    def _run(self, options: dict[str, Any]) -> int:
+        plan = cli.plan_of(cli.system_named(options["system"]), options["profile"])
+        if options["here"]:
+            with kept_here():
+                wanted = take.request(plan, reason=options["reason"], requested_by=cli.actor())
+            job = run_here(_job(wanted), sys.stdout)
+        else:
+            wanted = take.request(plan, reason=options["reason"], requested_by=cli.actor())
+            self.stdout.write(_("Asked for: %(plan)s") % {"plan": plan})
+            if not options["wait"]:
+                return cli.FINE
+            job = follow(_job(wanted), sys.stdout)
+        return self._conclude(job, Set.objects.get(pk=wanted.pk))
+
+    def _conclude(self, job: Job, taken: Set) -> int:
+        if job.state != State.SUCCEEDED:
+            self.stderr.write(f"{job.get_state_display()}: {job.message} {job.hint}".strip())
+            return cli.FAILED
+        self.stdout.write(f"{taken}: {taken.get_level_display()} {taken.level_reason}".strip())
+        good = taken.plan is not None and at_least(taken.level, taken.plan.level) and not taken.capped
+        return cli.FINE if good else cli.NEEDS_ATTENTION
+
+    def _list(self, options: dict[str, Any]) -> int:
+        sets = Set.objects.select_related("system", "plan").order_by("-id")
+        if options["system"]:
+            sets = sets.filter(system=cli.system_named(options["system"]))
+        rows = [_row(one) for one in sets[: options["limit"]]]
+        if options["json"]:
+            self.stdout.write(json.dumps(rows, indent=2))
+        elif not rows:
+            self.stdout.write(_("No set yet. Take one: manage.py backup run SYSTEM --wait"))
+        for row in [] if options["json"] else rows:
+            self.stdout.write(
+                "{set:<46} {state:<10} {level:<8} {moment:<20} {stored_size:>14,} {message}".format(**row)
+            )
+        return cli.FINE
+
+    def _status(self, options: dict[str, Any]) -> int:
+        found = report(timezone.now())
+        if options["json"]:
+            self.stdout.write(json.dumps(found, indent=2, default=str))
+        else:
+            self._print_status(found)
+        return cli.FINE if found["ok"] else cli.NEEDS_ATTENTION
+
+    def _print_status(self, found: dict[str, Any]) -> None:
+        if not found["systems"]:
+            self.stdout.write(_("Nothing is protected yet: manage.py protect PATH_OR_URL"))
+        for system in found["systems"]:
+            for plan in system["plans"]:
+                mark = "OK  " if plan["ok"] else "ATTN"
+                self.stdout.write(
+                    f"{mark} {system['system']}: {plan['plan']}: {plan['reason'] or plan.get('level', '')}"
+                )
+
+    def _verify(self, options: dict[str, Any]) -> int:
+        sets = _newest_of_all() if options["all"] else [cli.set_named(options["set"] or "")]
+        codes = [self._verify_one(one, options) for one in sets]
+        if not codes:
+            self.stdout.write(_("There is no complete set yet."))
+        return max(codes, key=(cli.FINE, cli.NEEDS_ATTENTION, cli.FAILED).index, default=cli.FINE)
+
+    def _verify_one(self, one: Set, options: dict[str, Any]) -> int:
+        copy = cli.copy_of(one, options["destination"])
+        identity = cli.identity_from(options["identity_file"], encrypted=one.encrypted)
+        if options["queue"]:
+            verify.request(copy, options["level"], requested_by=cli.actor(), identity=identity)
+            return cli.FINE
+        with kept_here():
+            wanted = verify.request(copy, options["level"], requested_by=cli.actor(), identity=identity)
+        run_here(_job(wanted), sys.stdout)
+        wanted.refresh_from_db()
+        self.stdout.write(
+            f"{copy}: {wanted.get_state_display()} ({wanted.reached}) {wanted.message} {wanted.hint}".strip()
+        )
+        for difference in wanted.differences:
+            self.stdout.write(f"  {difference}")
+        good = {Verification.State.PASSED: cli.FINE, Verification.State.UNDECIDED: cli.NEEDS_ATTENTION}
+        return good.get(Verification.State(wanted.state), cli.FAILED)
+
+
+def _job(row: Set | Verification) -> Job:
+    if row.job is None:
+        raise OperationFailed(_("Its job is gone."))
+    return row.job
+
+
+def _row(one: Set) -> dict[str, Any]:
+    return {
+        "set": str(one), "system": one.system.slug, "plan": one.plan.name if one.plan else "", "state": one.state,
+        "level": one.level, "capped": one.capped, "moment": f"{one.moment:%Y-%m-%d %H:%M:%SZ}" if one.moment else "",
+        "plain_size": one.plain_size, "stored_size": one.stored_size, "message": one.message or one.level_reason,
+        "hint": one.hint,
+    }  # fmt: skip
+
+
+def _newest_of_all() -> list[Set]:
+    newest: dict[int, Set] = {}
+    for one in Set.objects.complete().select_related("system").order_by("id"):
+        newest[one.system_id] = one
+    return list(newest.values())
