@@ -3,11 +3,13 @@
 import base64
 import secrets
 import shutil
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 from drcenter.errors import OperationFailed
-from drcenter.process import Command, run
+from drcenter.process import Command, find, run
 
 SOURCE = Path(__file__).parent / "laravel"
 # Stands in the directory until everything is there: what has it is ours, and may be made anew.
@@ -26,6 +28,7 @@ def create(path: Path, environment: Mapping[str, str] | None = None) -> Path:
     holds the finished application is left as it is. Raises OperationFailed when it is something else, or
     when PHP or the framework is missing.
     """
+    find("php")
     if _is_finished(path):
         return path
     _begin(path)
@@ -40,6 +43,19 @@ def create(path: Path, environment: Mapping[str, str] | None = None) -> Path:
     artisan(path, "storage:link")
     (path / UNFINISHED).unlink()
     return path
+
+
+def without_php(path: Path) -> tuple[Path, Path]:
+    """Its files, and a small database, for machines without PHP."""
+    files, database = path / "application", path / "database.sqlite"
+    shutil.copytree(SOURCE, files, dirs_exist_ok=True, ignore=shutil.ignore_patterns("artisan"))
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL)"
+        )
+        names = [(number, f"Customer {number} 🦷") for number in range(1, 401)]
+        connection.executemany("INSERT OR REPLACE INTO customers VALUES (?, ?)", names)
+    return files, database
 
 
 def artisan(path: Path, *words: str) -> str:
