@@ -10,7 +10,7 @@ class NotifyConfig(AppConfig):
 
     def ready(self) -> None:
         from drcenter.jobs.registry import register_kind, register_tick
-        from drcenter.notify.deliver import deliver_job, enqueue_due
+        from drcenter.notify.deliver import KIND, deliver_job, enqueue_due
 
-        register_kind("notify.deliver", deliver_job, cluster="short")
+        register_kind(KIND, deliver_job, cluster="short")
         register_tick("notify.retry", enqueue_due)

@@ -1,21 +1,33 @@
-"""Sends waiting deliveries. A channel that fails is tried again, and never fails what it tells of."""
+"""Sends waiting deliveries. A channel that fails is tried again, and never fails what it tells of.
+
+One job for each channel sends what waits for it, in order: a channel that hangs holds up itself alone.
+"""
 
 from datetime import timedelta
 
+from django.db.models import F
 from django.utils import timezone, translation
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext
 from drcenter.jobs.enqueue import enqueue
-from drcenter.notify.models import Channel, Delivery
-from drcenter.secrets import redact, resolve
+from drcenter.jobs.models import Job
+from drcenter.notify.models import Channel, Delivery, Event
+from drcenter.notify.send import send
+from drcenter.secrets import redact
 
+KIND = "notify.deliver"
 # Minutes before each next try; after the last one a delivery is given up.
 PAUSES = (1, 5, 15, 60, 240)
 
 
-def tell(event: str, title: str, body: str = "") -> list[Delivery]:
-    """Create one delivery for each channel that wants `event`, and queue them. Call it inside a transaction."""
+def tell(event: str, title: str | Promise, body: str | Promise = "") -> list[Delivery]:
+    """Create one delivery for each channel that wants `event`, and queue them. Call it inside a transaction.
+
+    Texts of gettext_lazy arrive in each channel's language, others as they are.
+    """
     wanted = [channel for channel in Channel.objects.filter(enabled=True) if channel.wants(event)]
     deliveries = []
     for channel in wanted:
@@ -23,52 +35,72 @@ def tell(event: str, title: str, body: str = "") -> list[Delivery]:
             delivery = Delivery.objects.create(
                 channel=channel, event=event, title=redact(str(title))[:200], body=redact(str(body))
             )
-        enqueue("notify.deliver", delivery.pk, target=f"delivery:{delivery.pk}", title=str(delivery))
+        _ask(channel)
         deliveries.append(delivery)
     return deliveries
 
 
+def test_channel(channel: Channel) -> None:
+    """Send a test message now, also to a channel that is switched off. Raises OperationFailed when it fails."""
+    with translation.override(channel.language):
+        title = _("Test message of the DR Center")
+        body = _("If you can read this, the channel “%(name)s” works.") % {"name": channel.name}
+    send(channel, Event.SUCCESS, title, body)
+
+
+test_channel.__test__ = False  # type: ignore[attr-defined]  # pytest: this is no test
+
+
 def enqueue_due() -> None:
-    """Queue deliveries whose next try has come and that no job carries."""
-    for delivery in Delivery.objects.filter(state=Delivery.State.WAITING, next_try_at__lte=timezone.now()):
-        enqueue("notify.deliver", delivery.pk, target=f"delivery:{delivery.pk}", title=str(delivery))
+    """A tick: ask for the channels that have deliveries whose time has come."""
+    due = Delivery.objects.filter(state=Delivery.State.WAITING, next_try_at__lte=timezone.now())
+    for channel in Channel.objects.filter(pk__in=due.values("channel")):
+        _ask(channel)
+
+
+def _ask(channel: Channel) -> Job:
+    return enqueue(KIND, channel.pk, target=f"channel:{channel.pk}", title=str(channel))
 
 
 def deliver_job(context: JobContext, pk: int) -> None:
-    """Send one delivery; note the error and the time of the next try when it fails."""
-    delivery = Delivery.objects.select_related("channel").get(pk=pk)
-    if delivery.state != Delivery.State.WAITING or delivery.next_try_at > timezone.now():
-        return
+    """Send what waits for channel `pk`, the oldest first, until nothing is due or one message fails."""
+    channel = Channel.objects.filter(pk=pk).first()
+    while channel is not None and (delivery := _next_due(channel)) is not None:
+        context.check()
+        if not _try(context, channel, delivery):
+            return
+
+
+def _next_due(channel: Channel) -> Delivery | None:
+    due = channel.deliveries.filter(state=Delivery.State.WAITING, next_try_at__lte=timezone.now())
+    return due.order_by("pk").first()
+
+
+def _try(context: JobContext, channel: Channel, delivery: Delivery) -> bool:
+    # Counted before it is sent: a message that kills its worker must not be tried for ever.
+    Delivery.objects.filter(pk=delivery.pk).update(attempts=F("attempts") + 1)
     delivery.attempts += 1
     try:
-        _send(delivery)
+        send(channel, delivery.event, delivery.title, delivery.body)
     except OperationFailed as error:
         _note_failure(delivery, error)
         context.log(str(error), level="warning")
-    else:
-        delivery.state, delivery.sent_at, delivery.error = Delivery.State.SENT, timezone.now(), ""
-    delivery.save()
-
-
-def _send(delivery: Delivery) -> None:
-    import apprise
-
-    kinds = {"success": apprise.NotifyType.SUCCESS, "warning": apprise.NotifyType.WARNING}
-    gateway = apprise.Apprise()
-    if not gateway.add(resolve(delivery.channel.url).reveal()):
-        raise OperationFailed(
-            "The address of the channel is not one that Apprise knows.",
-            "Compare it with Apprise's list of services.",
-            permanent=True,
-        )
-    kind = kinds.get(delivery.event, apprise.NotifyType.FAILURE)
-    if not gateway.notify(title=delivery.title, body=delivery.body or delivery.title, notify_type=kind):
-        raise OperationFailed("The channel did not take the message.", "Send a test message from its page.")
+        return False
+    delivery.state, delivery.sent_at, delivery.error = Delivery.State.SENT, timezone.now(), ""
+    delivery.save(update_fields=["state", "sent_at", "error"])
+    # The channel is back: what was put off for its sake comes now.
+    channel.deliveries.filter(state=Delivery.State.WAITING).update(next_try_at=timezone.now())
+    return True
 
 
 def _note_failure(delivery: Delivery, error: OperationFailed) -> None:
     delivery.error = redact(str(error))
     if error.permanent or delivery.attempts > len(PAUSES):
         delivery.state = Delivery.State.FAILED
-    else:
-        delivery.next_try_at = timezone.now() + timedelta(minutes=PAUSES[delivery.attempts - 1])
+        delivery.save(update_fields=["state", "error"])
+        return
+    delivery.next_try_at = timezone.now() + timedelta(minutes=PAUSES[delivery.attempts - 1])
+    delivery.save(update_fields=["next_try_at", "error"])
+    # The others that wait for this channel would fail the same way: they are not tried sooner.
+    others = delivery.channel.deliveries.filter(state=Delivery.State.WAITING)
+    others.filter(next_try_at__lt=delivery.next_try_at).update(next_try_at=delivery.next_try_at)
