@@ -4,7 +4,8 @@ Clearing needs no superuser, only to own what is there. It is SQL that runs as t
 transaction that loads: a load that fails leaves the database as it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from psycopg import errors, sql
@@ -159,17 +160,31 @@ def create_database(address: Address, like: dict[str, Any]) -> bool:
 
     It comes from template0, since template1 may hold things that the dump holds as well.
     """
+    with _maintained(address) as connection:
+        return _create(connection, address, like)
+
+
+@contextmanager
+def _maintained(address: Address) -> Iterator[Connection]:
+    """A session in another database of the server. Raises OperationFailed if there is none to enter."""
+    with ExitStack() as stack:
+        yield _entered(stack, address)
+
+
+def _entered(stack: ExitStack, address: Address) -> Connection:
+    refusals = []
     for place in MAINTENANCE:
         try:
-            with connected(address.named(place)) as connection:
-                return _create(connection, address.database, like)
+            return stack.enter_context(connected(address.named(place)))
         except OperationFailed as failure:
-            if "does not exist" not in failure.message or place == MAINTENANCE[-1]:
-                raise
-    return False
+            refusals.append(failure)
+            if not failure.permanent:
+                break
+    raise refusals[0]
 
 
-def _create(connection: Connection, name: str, like: dict[str, Any]) -> bool:
+def _create(connection: Connection, address: Address, like: dict[str, Any]) -> bool:
+    name = address.database
     if connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone():
         return False
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {}").format(
@@ -179,6 +194,12 @@ def _create(connection: Connection, name: str, like: dict[str, Any]) -> bool:
     locale = _locale_clause(source)
     try:
         connection.execute(statement + locale)
+    except errors.InsufficientPrivilege:
+        raise OperationFailed(
+            f"The user may not make the database {name} at {address.host}.",
+            "As a superuser: ALTER ROLE ... CREATEDB; or make the empty database yourself.",
+            permanent=True,
+        ) from None
     except (errors.WrongObjectType, errors.InvalidParameterValue):
         if not like.get("fallback"):
             raise
@@ -212,12 +233,6 @@ def _locale_clause(like: dict[str, Any]) -> sql.Composable:
 
 def drop_database(address: Address) -> None:
     """Remove the database, and throw out who is in it (version 13 and newer)."""
-    for place in MAINTENANCE:
-        try:
-            with connected(address.named(place)) as connection:
-                statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-                connection.execute(statement.format(sql.Identifier(address.database)))
-                return
-        except OperationFailed as failure:
-            if "does not exist" not in failure.message:
-                raise
+    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(address.database))
+    with _maintained(address) as connection:
+        connection.execute(statement)

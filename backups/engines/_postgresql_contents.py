@@ -10,6 +10,7 @@ from backups.engines._postgresql_commands import quoted
 from backups.engines._postgresql_objects import literal, render
 from backups.engines._postgresql_rights import Relation, Scope
 from backups.witness import Content
+from drcenter.errors import OperationFailed
 
 BLOCK = 4 << 20  # bytes of a large object in the server's memory at a time
 
@@ -139,7 +140,10 @@ def set_values(values: dict[str, tuple[int, bool]]) -> bytes:
 
 
 def count_rows(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """Rows of each table, named `table` (in public, or the only one of that name) or `schema.table`."""
+    """Rows of each table, named `table` (in public, or else anywhere) or `schema.table`.
+
+    Raises OperationFailed for one that is not there: after a restore, that is what has to be known.
+    """
     tables = connection.execute(
         "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY n.nspname <> 'public', n.nspname"
@@ -147,8 +151,9 @@ def count_rows(connection: Connection, names: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for name in names:
         place = next((one for one in tables if name in (f"{one[0]}.{one[1]}", one[1])), None)
-        if place is not None:
-            query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*place))
-            row = connection.execute(query).fetchone()
-            found[name] = int(row[0]) if row else 0
+        if place is None:
+            raise OperationFailed(f"There is no table {name} to count.", "Check its name.", permanent=True)
+        query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*place))
+        row = connection.execute(query).fetchone()
+        found[name] = int(row[0]) if row else 0
     return found

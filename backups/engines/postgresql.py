@@ -145,16 +145,19 @@ class Plugin(Engine):
         address = self._address
         self._clear = False
         try:
-            with connected(address) as connection:
-                if overwrite:
-                    self._clear = True
-                else:
-                    ensure_empty(connection, address, self._schemas)
-                return
-        except OperationFailed as failure:
-            if not failure.message.endswith("does not exist."):
+            with connected(address):
+                pass
+        except OperationFailed:
+            # A server may say in any language that there is no such database: the list of them knows.
+            if not create_database(address, self.options.get("like") or {}):
                 raise
-        self._made = create_database(address, self.options.get("like") or {})
+            self._made = True
+            return
+        if overwrite:
+            self._clear = True
+            return
+        with connected(address) as connection:
+            ensure_empty(connection, address, self._schemas)
 
     def drop(self) -> None:
         if self._made:

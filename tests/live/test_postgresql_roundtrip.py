@@ -83,6 +83,8 @@ def test_beside_the_original_and_dropped(postgresql_server: Server, postgresql_s
     try:
         assert everything(postgresql_server, "shop beside") == before
         assert beside.counts(["customers", "sales.orders"]) == {"customers": 302, "sales.orders": 400}
+        with pytest.raises(OperationFailed, match="no table vanished"):
+            beside.counts(["vanished"])
         assert differences(taken.witness, beside.witness()) == []
     finally:
         beside.drop()
@@ -150,3 +152,17 @@ def test_an_empty_database(postgresql_server: Server, postgresql_database: str, 
     engine = engine_for(postgresql_server, postgresql_database)
     taken = take(engine)
     assert differences(taken.witness, prove(engine, taken, tmp_path)) == []
+
+
+def test_who_may_not_make_databases_is_told_the_right(postgresql_server: Server, tmp_path: Path) -> None:
+    with postgresql_server.connect() as connection:
+        connection.execute("CREATE ROLE weak LOGIN PASSWORD 'weak-pass'")
+    try:
+        (tmp_path / "weak").write_text("weak-pass")
+        engine = engine_for(postgresql_server, "new one", user="weak", password=f"file:{tmp_path / 'weak'}")
+        with pytest.raises(OperationFailed, match="may not make the database new one") as caught:
+            engine.prepare(overwrite=False)
+        assert "CREATEDB" in caught.value.hint
+    finally:
+        with postgresql_server.connect() as connection:
+            connection.execute("DROP ROLE weak")
