@@ -10,6 +10,7 @@ import re
 import xxhash
 
 LONGEST_MARKER = 1024
+LONG_ENOUGH = 12
 
 
 class Sections:
@@ -52,7 +53,7 @@ class Sections:
         return self.digests
 
     def _cut(self, block: bytes) -> None:
-        start, position = 0, block.find(self._line)
+        start, position = 0, self._find(block, 0)
         end = self._hold_from(block)
         while 0 <= position < end:
             found = self._marker.match(block, position + 1) if self._marker else None
@@ -60,9 +61,22 @@ class Sections:
                 self._take(block[start : position + 1])
                 self._end_section(found.group(1).decode(errors="replace"))
                 start = position + 1
-            position = block.find(self._line, position + 1)
+            position = self._find(block, position + 1)
         self._take(block[start:end])
         self._held = block[end:]
+
+    def _find(self, block: bytes, start: int) -> int:
+        """Where the next line begins that may be a marker, at the line break before it; -1 for nowhere.
+
+        A long text is found quickly. A short one ("-- ") is not, but every line break is: one byte is searched
+        for at 10 GB/s, and the lines of a MariaDB dump are up to 1 MiB long.
+        """
+        if len(self._line) >= LONG_ENOUGH:
+            return block.find(self._line, start)
+        position = block.find(b"\n", start)
+        while position >= 0 and not block.startswith(self._line, position):
+            position = block.find(b"\n", position + 1)
+        return position
 
     def _hold_from(self, block: bytes) -> int:
         """Where an unfinished line begins that may be a marker, with the line break before it."""
