@@ -11,6 +11,7 @@ import xxhash
 
 LONGEST_MARKER = 1024
 LONG_ENOUGH = 12
+TAIL = 4096
 
 
 class Sections:
@@ -18,7 +19,7 @@ class Sections:
 
     The marker's pattern begins with plain text ("-- Table structure for table "; the longer, the quicker it is
     found: 4 bytes cost 0.8 s a GB, 30 bytes a tenth) and is matched at the start of a line. `volatile` matches
-    lines that are left out of the sections; it has to hold a plain word of four letters or more for the same reason.
+    lines that are left out of the sections: anywhere before the first marker, and in the last 4 KiB of a section.
     """
 
     def __init__(self, marker: bytes | None = None, volatile: bytes | None = None) -> None:
@@ -28,8 +29,7 @@ class Sections:
         self._marker = re.compile(marker) if marker else None
         self._volatile = re.compile(rb"(?m)^" + volatile + rb"[^\n]*\n?") if volatile else None
         self._line = b"\n" + re.match(rb"[^\\.^$*+?{}\[\]|()]*", marker or b"")[0]  # type: ignore[index]
-        self._word = max(re.findall(rb"[A-Za-z]{4,}", volatile), key=len) if volatile else b""
-        self._name = ""
+        self._name, self._tail = "", b""
         self._section = xxhash.xxh3_128()
         self._held = b"\n"  # The line break before the first line, which no dump has.
 
@@ -91,12 +91,18 @@ class Sections:
         return len(block)
 
     def _take(self, data: bytes) -> None:
-        if self._volatile is not None and self._word in data:
-            data = self._volatile.sub(b"", data)
-        self._section.update(data)
+        """Digest, all but the last few KiB: volatile lines stand at the beginning and at the end of a dump."""
+        data = self._tail + data
+        cut = max(0, len(data) - TAIL)
+        body, self._tail = data[:cut], data[cut:]
+        self._section.update(self._without_volatile(body) if not self._name else body)
+
+    def _without_volatile(self, data: bytes) -> bytes:
+        return self._volatile.sub(b"", data) if self._volatile is not None else data
 
     def _end_section(self, following: str) -> None:
-        name = self._name
+        self._section.update(self._without_volatile(self._tail))
+        self._tail, name = b"", self._name
         while name in self.digests:
             name += "+"
         self.digests[name] = self._section.hexdigest()
