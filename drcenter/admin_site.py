@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 
 # Pages of the queue can call any function by name (DESIGN.md §6): they stay out.
@@ -16,3 +17,9 @@ class PanelSite(UnfoldAdminSite):
         kept = [model for model in models if model._meta.app_label not in LEFT_OUT]
         if kept:
             super().register(kept, admin_class, **options)
+
+    def extra_urls(self) -> list[URLPattern]:
+        # Asked for when the addresses are built, long after all apps are ready.
+        from drcenter import dashboard
+
+        return [path("live/", dashboard.live, name="live")]

@@ -1,9 +1,67 @@
-"""Figures of the first page."""
+"""The first page: where each system stands, what runs, and what needs a person."""
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from backups import standing
+from backups.admin.attention import attention
+from backups.admin.plans import back_up_button, plan_verdict
+from backups.admin.systems import system_verdict
+from backups.admin.verdicts import set_verdict
+from drcenter.jobs.models import Job, State
+from drcenter.panel.pages import to_login
+from drcenter.systems.models import System
+
+SEEN = "backups.view_set"
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    return context
+    """For Unfold's DASHBOARD_CALLBACK."""
+    return {**context, "title": _("Overview"), **figures(request)}
+
+
+def figures(request: HttpRequest) -> dict[str, Any]:
+    """Everything that the first page shows; nothing for somebody who may not see backups."""
+    if not request.user.has_perm(SEEN):
+        return {"allowed": False}
+    now = timezone.now()
+    systems = [standing.of_system(system, now) for system in System.objects.all()]
+    running = list(Job.objects.filter(state=State.RUNNING).exclude(kind="notify.deliver").order_by("pk"))
+    queued = Job.objects.filter(state=State.QUEUED).exclude(kind="notify.deliver").order_by("pk")
+    return {
+        "allowed": True,
+        "systems": [_card(request, here) for here in systems],
+        "notices": attention(systems, now),
+        "jobs": running + list(queued[:5]),
+        # Nothing runs: the page looks again from time to time, for what the schedule begins.
+        "every": "2s" if running or queued.exists() else "15s",
+    }
+
+
+def _card(request: HttpRequest, here: standing.SystemStanding) -> dict[str, Any]:
+    plans = [
+        {
+            "here": plan,
+            "verdict": plan_verdict(plan),
+            "newest": set_verdict(plan.newest) if plan.newest else None,
+            "buttons": back_up_button(request, plan.plan, "default"),
+        }
+        for plan in here.plans
+    ]
+    return {"system": here.system, "verdict": system_verdict(here), "plans": plans}
+
+
+def live(request: HttpRequest) -> HttpResponse:
+    """The changing part of the first page."""
+    if not request.user.is_authenticated:
+        return to_login(request)
+    if not request.user.is_staff:
+        raise PermissionDenied
+    response = TemplateResponse(request, "panel/dashboard.html", figures(request))
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 # Unfold's Alpine evaluates expressions, hence 'unsafe-eval'; inline scripts stay forbidden (DESIGN.md §6a).
 POLICY = (
@@ -21,3 +23,14 @@ class ContentSecurityPolicy:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
+
+
+class DisplayTimeZone:
+    """Shows times in the panel's zone; pages of a system choose that system's (DESIGN.md §5.10)."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with timezone.override(settings.DISPLAY_TIME_ZONE):
+            return self.get_response(request)

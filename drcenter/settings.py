@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
 from drcenter import environment as env
@@ -78,6 +79,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "drcenter.middleware.DisplayTimeZone",
 ]
 
 ROOT_URLCONF = "drcenter.urls"
@@ -122,10 +124,10 @@ LOCALE_PATHS = [BASE_DIR / "drcenter" / "locale"]
 TIME_ZONE = "UTC"
 DISPLAY_TIME_ZONE = env.text("DRC_TIME_ZONE", "Europe/Berlin")
 USE_TZ = True
+FORMAT_MODULE_PATH = "drcenter.formats"
 
 STATIC_URL = "static/"
 STATIC_ROOT = _prepared(STATE_DIR / "static")
-STATICFILES_DIRS = [BASE_DIR / "drcenter" / "static"]
 WHITENOISE_USE_FINDERS = True
 
 CACHES = {
@@ -181,11 +183,30 @@ LOGGING = {
 UNFOLD = {
     "SITE_TITLE": "DR Center",
     "SITE_HEADER": "DR Center",
+    "SITE_SUBHEADER": _("Back up, prove, recover"),
+    "SITE_URL": None,
     "SITE_SYMBOL": "health_and_safety",
-    "SHOW_HISTORY": False,
+    "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": True,
+    "SHOW_BACK_BUTTON": True,
     "DASHBOARD_CALLBACK": "drcenter.dashboard.context",
-    "STYLES": [lambda request: f"/{STATIC_URL}drcenter/panel.css"],
+    "STYLES": [lambda request: static("drcenter/panel.css")],
     "SIDEBAR": {"show_search": True, "navigation": "drcenter.navigation.sidebar"},
+    # A calm blue: green, amber and red are kept for what they say.
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.2% .012 244)",
+            "100": "oklch(93.8% .028 244)",
+            "200": "oklch(88.5% .05 244)",
+            "300": "oklch(81% .08 244)",
+            "400": "oklch(70.5% .11 244)",
+            "500": "oklch(60.5% .125 246)",
+            "600": "oklch(50.5% .125 248)",
+            "700": "oklch(43.5% .11 249)",
+            "800": "oklch(37.5% .09 250)",
+            "900": "oklch(32.5% .07 251)",
+            "950": "oklch(24% .05 252)",
+        }
+    },
 }

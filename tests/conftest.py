@@ -6,6 +6,8 @@ import pytest
 
 from tests.append_only import let_tests_flush
 
+pytest_plugins = ["tests.cast"]
+
 let_tests_flush()
 
 

@@ -1,0 +1,148 @@
+"""What a person has to look at, the worst first: each with what to do, and where."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from backups import standing
+from backups.models import Copy, Plan, Recovery, RecoveryKey
+from drcenter.jobs.models import Job, State
+from drcenter.jobs.pulse import silent
+from drcenter.panel.look import Link, Notice, Tone
+from drcenter.panel.pages import address
+
+# After this long somebody has to show again that the identity is still in the safe, and readable.
+HELD_FOR = timedelta(days=180)
+UNTAKEN_AFTER = timedelta(seconds=90)
+
+
+def attention(systems: list[standing.SystemStanding], now: datetime) -> list[Notice]:
+    """All notices; what is bad comes before what is only not good."""
+    notices = [*_workers(now), *_stopped_applications(), *_damaged()]
+    for here in systems:
+        notices += _of_system(here)
+    notices += _keys(now)
+    return sorted(notices, key=lambda notice: notice.tone != Tone.BAD)
+
+
+def _workers(now: datetime) -> Iterator[Notice]:
+    jobs = Link(_("Jobs"), reverse("admin:jobs_job_changelist"))
+    for cluster in silent(now):
+        yield Notice(
+            _("The workers of the queue “%(cluster)s” are silent.") % {"cluster": cluster},
+            _("No backup and no alert goes out. Start them: manage.py run."),
+            link=jobs,
+        )
+    waiting = Job.objects.filter(state=State.QUEUED, created_at__lt=now - UNTAKEN_AFTER)
+    busy = Job.objects.filter(state=State.RUNNING).values("target")
+    if count := waiting.exclude(target__in=busy).count():
+        yield Notice(
+            _("%(count)d jobs wait, and no worker takes them.") % {"count": count},
+            _("Start the workers: manage.py run."),
+            link=jobs,
+        )
+
+
+def _stopped_applications() -> Iterator[Notice]:
+    """The newest restore over production of a system left it stopped."""
+    restores = Recovery.objects.filter(place=Recovery.Place.PRODUCTION).select_related("copy__set__system")
+    newest: dict[int, Recovery] = {}
+    for restore in restores.order_by("pk"):
+        newest[restore.copy.set.system_id] = restore
+    for restore in newest.values():
+        if restore.state == Recovery.State.DOWN:
+            yield Notice(
+                _("%(system)s is stopped: a restore went wrong, and the way back too.")
+                % {"system": restore.copy.set.system.name},
+                restore.hint or restore.message,
+                link=Link(_("Restore"), address(restore)),
+            )
+
+
+def _damaged() -> Iterator[Notice]:
+    damaged = Copy.objects.filter(state=Copy.State.DAMAGED).select_related("set__system", "destination")
+    for copy in damaged[:10]:
+        yield Notice(
+            _("A copy is damaged: %(copy)s.") % {"copy": copy},
+            copy.message or _("Restore from another copy, and take a new backup."),
+            link=Link(_("Copy"), address(copy)),
+        )
+
+
+def _of_system(here: standing.SystemStanding) -> Iterator[Notice]:
+    system = here.system
+    if not here.plans:
+        yield Notice(
+            _("%(system)s is not protected.") % {"system": system.name},
+            _("Add a plan with its sources and a destination."),
+            link=Link(_("Add a plan"), f"{reverse('admin:backups_plan_add')}?system={system.pk}"),
+        )
+    for plan in here.plans:
+        if plan.plan.enabled:
+            yield from _of_plan(plan)
+
+
+def _of_plan(here: standing.PlanStanding) -> Iterator[Notice]:
+    plan, names = here.plan, {"plan": f"{here.plan.system.name}, {here.plan.name}"}
+    to_plan = Link(_("Plan"), address(plan))
+    if here.overdue:
+        message = _("Overdue: %(plan)s.") if here.newest else _("Never backed up: %(plan)s.")
+        yield Notice(message % names, _("Back up now, and look why the planned time passed."), link=to_plan)
+    if here.failed and here.last is not None:
+        yield Notice(
+            _("The last backup failed: %(plan)s.") % names,
+            f"{here.last.message} {here.last.hint}".strip(),
+            link=Link(_("Set"), address(here.last)),
+        )
+    if here.newest is not None and here.newest.capped:
+        yield Notice(
+            _("The newest set lacks something: %(plan)s.") % names,
+            here.newest.level_reason,
+            link=Link(_("Set"), address(here.newest)),
+        )
+    elif here.newest is not None and not here.reached:
+        yield Notice(
+            _("Only %(level)s, the plan asks for %(wanted)s: %(plan)s.")
+            % {
+                **names,
+                "level": here.newest.get_level_display() or _("not verified"),
+                "wanted": plan.get_level_display(),
+            },
+            here.newest.level_reason,
+            Tone.WARN,
+            Link(_("Set"), address(here.newest)),
+        )
+    if not plan.encrypt:
+        yield Notice(
+            _("Not encrypted: %(plan)s.") % names,
+            _("Whoever can read the destination can read the data: passwords, customers, everything."),
+            Tone.WARN,
+            to_plan,
+        )
+
+
+def _keys(now: datetime) -> Iterator[Notice]:
+    keys = Link(_("Recovery keys"), reverse("admin:backups_recoverykey_changelist"))
+    active = list(RecoveryKey.objects.filter(active=True, for_drills=False))
+    if not active and Plan.objects.filter(enabled=True, encrypt=True).exists():
+        yield Notice(
+            _("There is no recovery key."),
+            _("Backups cannot be encrypted without one. On your own terminal: manage.py recovery-kit."),
+            link=keys,
+        )
+    for key in active:
+        if key.held_at is None:
+            yield Notice(
+                _("Nobody has shown to hold the recovery key “%(key)s”.") % {"key": key.name},
+                _("Without it the encrypted sets cannot be read. Prove it: manage.py recovery-kit --check."),
+                link=keys,
+            )
+        elif now - key.held_at > HELD_FOR:
+            yield Notice(
+                _("Nobody has shown to hold the recovery key “%(key)s” for half a year.") % {"key": key.name},
+                _("Take the kit from the safe and prove it: manage.py recovery-kit --check."),
+                Tone.WARN,
+                keys,
+            )

@@ -1,0 +1,114 @@
+"""Destinations: places that keep sets, with the options of their kind, and a test that writes and reads."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.http import HttpRequest
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import display
+
+from backups.admin.places import destination_target
+from backups.destinations import destinations
+from backups.models import Copy, Destination
+from drcenter.audit.models import Result
+from drcenter.audit.record import record as audit
+from drcenter.errors import OperationFailed
+from drcenter.panel import words
+from drcenter.panel.acts import ActPage
+from drcenter.panel.look import Button, Fact, Record, Tone, Verdict
+from drcenter.panel.options import OptionsAdmin, OptionsForm
+from drcenter.panel.pages import PanelAdmin, address
+
+
+class Check(ActPage):
+    """Writes a small object, reads it back, lists and deletes it."""
+
+    permission = "backups.change_destination"
+    action = "destination.check"
+    asks = False
+
+    def perform(self, form: Any) -> str:
+        result, fault = Result.DONE, None
+        try:
+            self.row.build().check()
+        except OperationFailed as error:
+            result, fault = Result.FAILED, error
+        with transaction.atomic():
+            audit(self.actor, self.action, self.row, result=result, message=str(fault or ""))
+        if fault is not None:
+            raise fault
+        messages.success(self.request, _("It works: written, read back, listed and deleted."))
+        return address(self.row)
+
+
+class DestinationForm(OptionsForm):
+    def clean(self) -> dict[str, Any]:
+        data = super().clean()
+        if not self.errors:
+            try:
+                self.plugin(self.instance.options).prepare()
+            except OperationFailed as error:
+                self.add_error(None, str(error))
+        return data
+
+
+@admin.register(Destination)
+class DestinationAdmin(OptionsAdmin, PanelAdmin):
+    plugin_field = "kind"
+    options_form = DestinationForm
+    own_fields = ("name", "enabled")
+    choose_title = gettext_lazy("Where shall sets be kept?")
+    list_display = ("name", "kind_name", "target", "enabled")
+    list_filter = ("kind", "enabled")
+    search_fields = ("name",)
+    empty_hint = gettext_lazy("A backup on the machine that breaks is none: add a place elsewhere, too.")
+
+    def plugins(self) -> Mapping[str, Any]:
+        return destinations()
+
+    @display(description=gettext_lazy("kind"), ordering="kind")
+    def kind_name(self, destination: Destination) -> str:
+        return destination.get_kind_display()
+
+    @display(description=gettext_lazy("target"))
+    def target(self, destination: Destination) -> str:
+        return destination_target(destination)
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(Check.as_view(model_admin=self))
+        return [path("<int:pk>/check/", page, name="backups_destination_check"), *super().get_urls()]
+
+    def record(self, request: HttpRequest, obj: Destination) -> Record:
+        copies = obj.copies.filter(state=Copy.State.COMPLETE).count()
+        facts = [Fact(_("complete copies"), copies), *_space(obj)]
+        damaged = obj.copies.filter(state=Copy.State.DAMAGED).count()
+        verdict = Verdict(destination_target(obj), Tone.IDLE, "hard_drive")
+        if damaged:
+            verdict = Verdict(
+                destination_target(obj), Tone.BAD, "broken_image",
+                _("%(count)d damaged copies lie here.") % {"count": damaged},
+            )  # fmt: skip
+        may = request.user.has_perm(Check.permission)
+        buttons = [Button(_("Test"), address(obj, "check"), "network_check", post=True)] if may else []
+        return Record(verdict, facts=facts, buttons=buttons)
+
+
+def _space(destination: Destination) -> list[Fact]:
+    """Only of local places: a page does not wait for a network."""
+    if destination.kind != "local":
+        return []
+    try:
+        space = destination.build().space()
+    except OperationFailed as error:
+        return [Fact(_("space"), error.message)]
+    if space.total is None:
+        return []
+    sentence = _("%(free)s of %(total)s free") % {
+        "free": words.size(space.free),
+        "total": words.size(space.total),
+    }
+    return [Fact(_("space"), sentence)]

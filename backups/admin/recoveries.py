@@ -1,0 +1,103 @@
+"""The page of a restore: how every step went, and what is true now."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import display
+
+from backups.admin.verdicts import recovery_verdict
+from backups.models import Recovery
+from drcenter.jobs.admin import cancel_button, outcome
+from drcenter.panel import words
+from drcenter.panel.badge import badge
+from drcenter.panel.look import Fact, Link, Record, Table, Tone, Verdict
+from drcenter.panel.pages import RecordAdmin, address
+
+
+@admin.register(Recovery)
+class RecoveryAdmin(RecordAdmin):
+    list_display = ("__str__", "verdict", "mode", "requested_by", "created_at")
+    list_filter = ("state", "place", "mode", "copy__set__system")
+    search_fields = ("copy__set__identifier", "requested_by", "message")
+    list_select_related = ("copy__set__system",)
+    empty_hint = gettext_lazy(
+        "Nothing was restored yet: open a set, and restore it beside the original once."
+    )
+
+    @display(description=gettext_lazy("result"), ordering="state")
+    def verdict(self, row: Recovery) -> str:
+        return badge(recovery_verdict(row))
+
+    def zone(self, obj: Recovery) -> str:
+        return obj.copy.set.system.time_zone
+
+    def record(self, request: HttpRequest, obj: Recovery) -> Record:
+        return Record(
+            verdict=recovery_verdict(obj),
+            notices=outcome(obj),
+            facts=_facts(obj),
+            buttons=cancel_button(request, obj.job),
+            tables=_tables(obj),
+            job=obj.job,
+            live=obj.job is not None and obj.job.is_open,
+        )
+
+
+def _facts(row: Recovery) -> list[Fact]:
+    took = (row.finished_at - row.started_at).total_seconds() if row.started_at and row.finished_at else None
+    sources = ", ".join(source.name for source in row.sources.all()) or _("all")
+    safety = Link(str(row.safety_set), address(row.safety_set)) if row.safety_set else None
+    facts = [
+        Fact(_("set"), Link(str(row.copy.set), address(row.copy.set))),
+        Fact(_("from"), Link(str(row.copy.destination), address(row.copy))),
+        Fact(_("moment"), words.when(row.copy.set.moment)),
+        Fact(_("place"), row.get_place_display()),
+        Fact(_("mode"), row.get_mode_display()),
+        Fact(_("sources"), sources),
+        Fact(_("host as typed"), row.typed_host),
+        Fact(_("safety set"), safety),
+        Fact(_("requested by"), row.requested_by),
+        Fact(_("requested at"), words.when(row.created_at)),
+        Fact(_("took"), words.duration(took)),
+    ]
+    return [fact for fact in facts if fact.value not in (None, "", words.NOTHING)]
+
+
+def _tables(row: Recovery) -> list[Table]:
+    tables = []
+    if row.names:
+        tables.append(
+            Table(
+                _("names beside"), [_("source"), _("new place")], [list(pair) for pair in row.names.items()]
+            )
+        )
+    if row.steps:
+        columns = [_("step"), _("target"), _("took"), _("result"), _("message")]
+        tables.append(Table(_("steps"), columns, [_step(step) for step in row.steps]))
+    if row.differences:
+        tables.append(Table(_("differences"), [_("what differs")], [[text] for text in row.differences]))
+    if row.counts:
+        rows = [
+            [source, table, count]
+            for source, counted in row.counts.items()
+            for table, count in (counted.items() if isinstance(counted, dict) else [("", counted)])
+        ]
+        tables.append(Table(_("rows after the restore"), [_("source"), _("table"), _("rows")], rows))
+    return tables
+
+
+def _step(step: dict[str, Any]) -> list[Any]:
+    good = step.get("ok")
+    verdict = Verdict(_("done"), Tone.GOOD, "check") if good else Verdict(_("failed"), Tone.BAD, "close")
+    if good is None:
+        verdict = Verdict(_("running"), Tone.BUSY, "progress_activity")
+    return [
+        step.get("step", ""),
+        step.get("target", ""),
+        words.duration(step.get("seconds")),
+        verdict,
+        step.get("message", ""),
+    ]

@@ -1,0 +1,233 @@
+"""Restoring from a copy: beside the original, or over production."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from backups import restore
+from backups.admin.acts import CopyAct
+from backups.admin.identity import IdentityField
+from backups.admin.places import source_host, source_target
+from backups.models import Copy, Source
+from drcenter import permissions
+from drcenter.errors import OperationFailed
+from drcenter.panel.look import Notice, Tone
+from drcenter.panel.pages import address
+from drcenter.panel.widgets import PanelForm
+
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+
+
+def restorable(copy: Copy) -> list[Source]:
+    """The sources of the set that still exist here; others need restore.sh from the set itself."""
+    found = Source.objects.filter(parts__set=copy.set).distinct()
+    return list(found.select_related("system").order_by("name"))
+
+
+def gone_notices(copy: Copy) -> list[Notice]:
+    names = sorted(set(copy.set.parts.filter(source=None).values_list("source_name", flat=True)))
+    if not names:
+        return []
+    return [
+        Notice(
+            _("Not here any more: %(names)s.") % {"names": ", ".join(names)},
+            _(
+                "These sources were deleted. Their parts can be restored by restore.sh, which lies in the set."
+            ),
+            Tone.WARN,
+        )
+    ]
+
+
+class BesideForm(PanelForm):
+    """One check box and one name for each source, and the identity where the set is encrypted."""
+
+    def __init__(self, *args: Any, sources: Sequence[Source], encrypted: bool, **kwargs: Any) -> None:
+        self.sources = sources
+        super().__init__(*args, **kwargs)
+        today = timezone.localtime().strftime("%Y%m%d_%H%M")
+        for source in sources:
+            self.fields[f"use_{source.pk}"] = forms.BooleanField(
+                required=False, initial=True, label=source.name
+            )
+            self.fields[f"name_{source.pk}"] = forms.CharField(
+                required=False, max_length=60, label=gettext_lazy("Name of the new place"),
+                initial=f"{source.name.replace('-', '_')}_{today}",
+            )  # fmt: skip
+        if encrypted:
+            self.fields["identity"] = IdentityField()
+        self.dress()
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "source": source,
+                "target": source_target(source),
+                "use": self[f"use_{source.pk}"],
+                "name": self[f"name_{source.pk}"],
+            }
+            for source in self.sources
+        ]
+
+    def clean(self) -> dict[str, Any]:
+        data = dict(super().clean() or self.cleaned_data)
+        self.chosen = [source for source in self.sources if data.get(f"use_{source.pk}")]
+        self.names = {source.name: data.get(f"name_{source.pk}", "") for source in self.chosen}
+        if not self.chosen:
+            raise ValidationError(_("Choose at least one source."))
+        for source in self.chosen:
+            if not NAME.match(self.names[source.name]):
+                self.add_error(
+                    f"name_{source.pk}",
+                    _("Letters, digits, dots, hyphens and underscores; a letter or digit first."),
+                )
+        return data
+
+
+class RestoreBeside(CopyAct):
+    permission = permissions.RESTORE_BESIDE
+    action = "recovery.request_beside"
+    form_class = BesideForm
+    template = "panel/restore_beside.html"
+
+    def title(self) -> str:
+        return _("Restore beside: %(set)s") % {"set": self.row.set}
+
+    def submit_label(self) -> str:
+        return _("Restore beside the original")
+
+    def steps(self) -> list[str]:
+        return [
+            _("A new database or directory is created next to the original; it must not exist yet."),
+            _("The chosen sources are restored there, and compared with what the set says of them."),
+            _("The original is not touched. When the restore fails, the new place is removed again."),
+        ]
+
+    def notices(self) -> list[Notice]:
+        return gone_notices(self.row)
+
+    def form_arguments(self) -> dict[str, Any]:
+        return {"sources": restorable(self.row), "encrypted": self.row.set.encrypted}
+
+    def perform(self, form: Any) -> str:
+        recovery = restore.request_beside(
+            self.row,
+            sources=form.chosen,
+            names=form.names,
+            requested_by=self.actor,
+            identity=form.cleaned_data.get("identity"),
+        )
+        messages.success(self.request, _("The restore was requested; this page follows it."))
+        return address(recovery)
+
+
+class ProductionForm(PanelForm):
+    typed_host = forms.CharField(
+        max_length=250, widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
+    )
+    skip_safety = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("Without a safety backup"),
+        help_text=gettext_lazy("Only when what runs now cannot be read any more: then there is no way back."),
+    )
+
+    def __init__(self, *args: Any, host: str, encrypted: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["typed_host"].label = _("Type the host: %(host)s") % {"host": host}
+        self.fields["typed_host"].help_text = _("So that nobody overwrites the wrong machine.")
+        if encrypted:
+            self.fields["identity"] = IdentityField()
+
+
+class RestoreProduction(CopyAct):
+    """First the sources (a GET without effect), then the steps, the host to type, and the act."""
+
+    permission = permissions.RESTORE_PRODUCTION
+    action = "recovery.request_production"
+    form_class = ProductionForm
+    template = "panel/restore_production.html"
+    dangerous = True
+
+    def title(self) -> str:
+        return _("Restore into production: %(set)s") % {"set": self.row.set}
+
+    def submit_label(self) -> str:
+        return _("Overwrite production now")
+
+    @property
+    def available(self) -> list[Source]:
+        return restorable(self.row)
+
+    @property
+    def chosen(self) -> list[Source]:
+        """Those named in the address; the only one there is needs no choice."""
+        wanted = set(self.request.GET.getlist("source"))
+        available = self.available
+        if len(available) == 1:
+            return available
+        return [source for source in available if str(source.pk) in wanted]
+
+    @property
+    def hosts(self) -> list[str]:
+        return sorted({source_host(source) for source in self.chosen})
+
+    def form_arguments(self) -> dict[str, Any]:
+        return {"host": ", ".join(self.hosts), "encrypted": self.row.set.encrypted}
+
+    def post(self, request: Any, pk: int) -> HttpResponse:
+        if not self.chosen:
+            return self.get(request, pk)
+        return super().post(request, pk)
+
+    def steps(self) -> list[str]:
+        if not self.chosen:
+            return []
+        try:
+            return restore.describe_production(self.row, self.chosen)
+        except OperationFailed as error:
+            return [str(error)]
+
+    def notices(self) -> list[Notice]:
+        warning = Notice(
+            _("This overwrites what runs now."),
+            _(
+                "Everything that was written since %(moment)s is lost there. "
+                "A safety backup is taken first, so that the way back stays open."
+            )
+            % {"moment": self._moment()},
+        )
+        return [warning, *gone_notices(self.row)]
+
+    def _moment(self) -> str:
+        from django.utils.formats import date_format
+
+        moment = self.row.set.moment or self.row.set.started_at
+        return date_format(timezone.localtime(moment), "DATETIME_FORMAT") if moment else "?"
+
+    def context(self, form: Any) -> dict[str, Any]:
+        places = [
+            {"source": source, "target": source_target(source), "host": source_host(source)}
+            for source in (self.chosen or self.available)
+        ]
+        return {**super().context(form), "places": places, "choosing": not self.chosen}
+
+    def perform(self, form: Any) -> str:
+        recovery = restore.request_production(
+            self.row,
+            sources=self.chosen,
+            typed_host=form.cleaned_data["typed_host"].strip(),
+            requested_by=self.actor,
+            identity=form.cleaned_data.get("identity"),
+            skip_safety=form.cleaned_data["skip_safety"],
+        )
+        messages.success(self.request, _("The restore was requested; this page follows it."))
+        return address(recovery)

@@ -1,0 +1,88 @@
+"""Sources: what can be dumped, with the options of its engine, and a look at it before the first backup."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.http import HttpRequest
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import display
+
+from backups.admin.places import source_target
+from backups.engines import engines
+from backups.engines.base import Inspection
+from backups.models import Source
+from drcenter.audit.record import record as audit
+from drcenter.panel import words
+from drcenter.panel.acts import ActPage
+from drcenter.panel.look import Button, Record, Tone, Verdict
+from drcenter.panel.options import OptionsAdmin
+from drcenter.panel.pages import PanelAdmin, address
+
+
+class Look(ActPage):
+    """Looks at the source without changing anything, and says what would be in a dump."""
+
+    permission = "backups.change_source"
+    action = "source.look"
+    asks = False
+
+    def perform(self, form: Any) -> str:
+        with transaction.atomic():
+            audit(self.actor, self.action, self.row)
+        tell(self.request, self.row.build().inspect())
+        return address(self.row)
+
+
+def tell(request: HttpRequest, seen: Inspection) -> None:
+    """What was found, as messages: the size and the facts, then each finding with its hint."""
+    facts = ", ".join(
+        f"{name}: {value}" for name, value in seen.facts.items() if isinstance(value, (str, int))
+    )
+    messages.success(
+        request,
+        _("Reached. About %(size)s in a dump. %(facts)s") % {"size": words.size(seen.size), "facts": facts},
+    )
+    for finding in seen.findings:
+        level = messages.ERROR if finding.caps else messages.WARNING
+        messages.add_message(request, level, f"{finding.message} {finding.hint}".strip())
+
+
+@admin.register(Source)
+class SourceAdmin(OptionsAdmin, PanelAdmin):
+    plugin_field = "engine"
+    own_fields = ("system", "name", "tier", "enabled")
+    choose_title = gettext_lazy("What kind of source is it?")
+    list_display = ("__str__", "engine_name", "tier", "target", "enabled")
+    list_filter = ("system", "engine", "tier", "enabled")
+    search_fields = ("name", "system__name", "system__slug")
+    list_select_related = ("system",)
+    empty_hint = gettext_lazy(
+        "manage.py protect PATH_OR_URL finds the sources of an application; or add one by hand."
+    )
+
+    def plugins(self) -> Mapping[str, Any]:
+        return engines()
+
+    @display(description=gettext_lazy("engine"), ordering="engine")
+    def engine_name(self, source: Source) -> str:
+        return source.get_engine_display()
+
+    @display(description=gettext_lazy("target"))
+    def target(self, source: Source) -> str:
+        return source_target(source)
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(Look.as_view(model_admin=self))
+        return [path("<int:pk>/look/", page, name="backups_source_look"), *super().get_urls()]
+
+    def record(self, request: HttpRequest, obj: Source) -> Record:
+        plans = [str(plan) for plan in obj.plans.select_related("system")]
+        sentence = ", ".join(plans) if plans else _("No plan backs it up: choose it on the page of a plan.")
+        tone, icon = (Tone.IDLE, "database") if plans else (Tone.WARN, "warning")
+        buttons = [Button(_("Look"), address(obj, "look"), "visibility", post=True)]
+        may = request.user.has_perm(Look.permission)
+        return Record(Verdict(source_target(obj), tone, icon, sentence), buttons=buttons if may else [])

@@ -1,0 +1,82 @@
+"""A system, with where its plans stand."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import display
+
+from backups import standing
+from backups.admin.plans import back_up_button, plan_verdict
+from backups.admin.tables import sets_table
+from backups.admin.verdicts import level_verdict
+from drcenter.panel import words
+from drcenter.panel.badge import badge
+from drcenter.panel.look import Link, Notice, Record, Table, Tone, Verdict
+from drcenter.panel.pages import address
+from drcenter.systems.admin import SystemAdmin
+from drcenter.systems.models import System
+
+# The worst first.
+ORDER = (Tone.BAD, Tone.WARN, Tone.IDLE, Tone.BUSY, Tone.FAIR, Tone.GOOD)
+
+
+def system_verdict(here: standing.SystemStanding) -> Verdict:
+    """As its worst plan."""
+    if not here.plans:
+        return Verdict(
+            _("not protected"), Tone.BAD, "gpp_bad", _("No plan backs it up: add sources and a plan.")
+        )
+    verdicts = [plan_verdict(plan) for plan in here.plans if plan.plan.enabled]
+    if not verdicts:
+        return Verdict(_("switched off"), Tone.BAD, "pause_circle", _("All its plans are switched off."))
+    return min(verdicts, key=lambda verdict: ORDER.index(verdict.tone))
+
+
+admin.site.unregister(System)
+
+
+@admin.register(System)
+class ProtectedSystemAdmin(SystemAdmin):
+    list_display = ("name", "standing", "slug", "time_zone")
+
+    @display(description=gettext_lazy("standing"))
+    def standing(self, system: System) -> str:
+        return badge(system_verdict(standing.of_system(system, timezone.now())))
+
+    def record(self, request: HttpRequest, obj: System) -> Record:
+        here = standing.of_system(obj, timezone.now())
+        job = here.jobs[0] if here.jobs else None
+        return Record(
+            verdict=system_verdict(here),
+            notices=_notices(here),
+            buttons=back_up_button(request, here.plans[0].plan) if len(here.plans) == 1 else [],
+            tables=[_plans(request, here), sets_table(obj.sets.all()[:5], _("newest sets"))],
+            job=job,
+            live=job is not None,
+        )
+
+
+def _notices(here: standing.SystemStanding) -> list[Notice]:
+    return [
+        Notice(plan.last.message or _("The last try failed."), plan.last.hint)
+        for plan in here.plans
+        if plan.failed and plan.last is not None
+    ]
+
+
+def _plans(request: HttpRequest, here: standing.SystemStanding) -> Table:
+    rows = [
+        [
+            Link(plan.plan.name, address(plan.plan)),
+            plan_verdict(plan),
+            words.when_and_ago(plan.moment),
+            level_verdict(plan.newest.level) if plan.newest else None,
+            words.when(plan.next_at) if plan.next_at else _("by hand only"),
+            back_up_button(request, plan.plan, "default"),
+        ]
+        for plan in here.plans
+    ]
+    columns = [_("plan"), _("standing"), _("newest set"), _("level"), _("next planned time"), ""]
+    return Table(_("plans"), columns, rows, _("No plan yet."))

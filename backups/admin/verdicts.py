@@ -1,0 +1,113 @@
+"""States and levels in words, colours and icons: the same on every page."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from backups.models import Copy, Level, Recovery, Set, Verification
+from drcenter.panel.look import Tone, Verdict
+
+LEVELS = {
+    Level.PROVEN: (
+        Tone.GOOD,
+        "verified",
+        gettext_noop("Restored into a scratch place, and compared with the original."),
+    ),
+    Level.INTACT: (
+        Tone.FAIR,
+        "task_alt",
+        gettext_noop("Read back, decrypted and decoded, but not restored yet."),
+    ),
+    Level.STORED: (
+        Tone.WARN,
+        "inventory_2",
+        gettext_noop("At its destination with the right digest, but not read back yet."),
+    ),
+}
+SETS = {
+    Set.State.WAITING: (Tone.IDLE, "schedule", gettext_noop("It waits for a worker.")),
+    Set.State.RUNNING: (Tone.BUSY, "progress_activity", gettext_noop("The backup is being taken.")),
+    Set.State.FAILED: (Tone.BAD, "error", gettext_noop("There is no set: nothing of this try counts.")),
+    Set.State.CANCELLED: (Tone.WARN, "stop_circle", gettext_noop("There is no set: it was stopped.")),
+    Set.State.LOST: (Tone.BAD, "heart_broken", gettext_noop("There is no set: its worker died.")),
+}
+COPIES = {
+    Copy.State.WRITING: (Tone.BUSY, "upload"),
+    Copy.State.COMPLETE: (Tone.GOOD, "check_circle"),
+    Copy.State.FAILED: (Tone.BAD, "error"),
+    Copy.State.DAMAGED: (Tone.BAD, "broken_image"),
+}
+VERIFICATIONS = {
+    Verification.State.WAITING: (Tone.IDLE, "schedule", gettext_noop("It waits for a worker.")),
+    Verification.State.RUNNING: (Tone.BUSY, "progress_activity", gettext_noop("The copy is being verified.")),
+    Verification.State.PASSED: (Tone.GOOD, "verified", gettext_noop("The copy is what it was when taken.")),
+    Verification.State.UNDECIDED: (
+        Tone.WARN,
+        "help",
+        gettext_noop("Nothing is wrong, but the level asked for could not be decided."),
+    ),
+    Verification.State.DAMAGED: (
+        Tone.BAD,
+        "broken_image",
+        gettext_noop("The copy is not what was taken. Do not rely on it."),
+    ),
+    Verification.State.FAILED: (Tone.BAD, "error", gettext_noop("The check did not come to an end.")),
+}
+RECOVERIES = {
+    Recovery.State.WAITING: (Tone.IDLE, "schedule", gettext_noop("It waits for a worker.")),
+    Recovery.State.RUNNING: (Tone.BUSY, "progress_activity", gettext_noop("The restore is running.")),
+    Recovery.State.SUCCEEDED: (Tone.GOOD, "check_circle", gettext_noop("The data are back.")),
+    Recovery.State.FAILED: (Tone.BAD, "error", gettext_noop("The restore did not go through.")),
+    Recovery.State.ROLLED_BACK: (
+        Tone.WARN,
+        "undo",
+        gettext_noop("The restore failed; what was there before is back, and the application runs."),
+    ),
+    Recovery.State.DOWN: (
+        Tone.BAD,
+        "dangerous",
+        gettext_noop("The application is stopped: neither the restore nor the way back went through."),
+    ),
+    Recovery.State.CANCELLED: (Tone.WARN, "stop_circle", gettext_noop("It was stopped.")),
+    Recovery.State.LOST: (Tone.BAD, "heart_broken", gettext_noop("Its worker died.")),
+}
+
+
+def level_verdict(level: str) -> Verdict:
+    if not level:
+        return Verdict(_("not verified"), Tone.IDLE, "help")
+    tone, icon, sentence = LEVELS[Level(level)]
+    return Verdict(str(Level(level).label), tone, icon, _(sentence))
+
+
+def set_verdict(row: Set) -> Verdict:
+    """A complete set is as good as its level; one whose dump lacks something is bad whatever it says."""
+    if row.state != Set.State.COMPLETE:
+        tone, icon, sentence = SETS[Set.State(row.state)]
+        return Verdict(row.get_state_display(), tone, icon, _(sentence))
+    if row.capped:
+        return Verdict(
+            _("incomplete"), Tone.BAD, "report",
+            row.level_reason or _("The dump lacks something that the source has."),
+        )  # fmt: skip
+    verdict = level_verdict(row.level)
+    sentence = " ".join(part for part in (verdict.sentence, row.level_reason) if part)
+    return Verdict(verdict.word, verdict.tone, verdict.icon, sentence)
+
+
+def copy_verdict(row: Copy) -> Verdict:
+    if row.state == Copy.State.COMPLETE and row.level:
+        return level_verdict(row.level)
+    tone, icon = COPIES[Copy.State(row.state)]
+    return Verdict(row.get_state_display(), tone, icon, row.message)
+
+
+def verification_verdict(row: Verification) -> Verdict:
+    tone, icon, sentence = VERIFICATIONS[Verification.State(row.state)]
+    if row.state == Verification.State.PASSED and row.reached:
+        return level_verdict(row.reached)
+    return Verdict(row.get_state_display(), tone, icon, _(sentence))
+
+
+def recovery_verdict(row: Recovery) -> Verdict:
+    tone, icon, sentence = RECOVERIES[Recovery.State(row.state)]
+    return Verdict(row.get_state_display(), tone, icon, _(sentence))

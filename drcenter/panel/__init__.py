@@ -1,0 +1,1 @@
+"""What the pages of the panel are made of: records, acts with confirmation, options of plugins."""
