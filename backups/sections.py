@@ -26,7 +26,7 @@ class Sections:
         self.size = 0
         self.digests: dict[str, str] = {}
         self._whole = hashlib.sha256()
-        self._marker = re.compile(marker) if marker else None
+        self._marker = re.compile(marker, re.MULTILINE) if marker else None
         self._volatile = re.compile(rb"(?m)^" + volatile + rb"[^\n]*\n?") if volatile else None
         self._line = b"\n" + re.match(rb"[^\\.^$*+?{}\[\]|()]*", marker or b"")[0]  # type: ignore[index]
         self._name, self._tail = "", b""
