@@ -1,13 +1,17 @@
 """What is due, and what is overdue (pure: the clock is an argument)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadCronError, CroniterBadDateError, croniter
 
 # More than any zone moves its clocks by.
 SHIFT = timedelta(hours=3)
+# Planned times that were missed are counted up to here.
+COUNTED = 1000
 
 
 class InvalidCron(ValueError):
@@ -25,33 +29,46 @@ class Cron:
     def __init__(self, expression: str, zone: str) -> None:
         self.expression = expression
         self.zone = ZoneInfo(zone)
-        if len(expression.split()) != 5:
+        fields = expression.split()
+        if len(fields) != 5:
             raise InvalidCron("A schedule has five fields: minute, hour, day, month, weekday.")
+        # A schedule of every hour takes both hours that bear the same name in autumn.
+        self._every_hour = fields[1] in {"*", "*/1", "0-23", "0-23/1"}
         try:
             self._walk(datetime(2024, 1, 1)).get_next(datetime)  # noqa: DTZ001 - a wall clock has no zone
-        except (CroniterBadCronError, CroniterBadDateError, ValueError, KeyError) as error:
+        except (CroniterBadCronError, CroniterBadDateError, ValueError, KeyError, AttributeError) as error:
             raise InvalidCron(f'"{expression}" is not a schedule that ever comes: {error}') from error
 
     def _walk(self, wall: datetime) -> croniter:
         return croniter(self.expression, wall, max_years_between_matches=8)
 
     def _placed(self, wall: datetime) -> list[datetime]:
-        """The moments of a wall clock's time, in UTC: a schedule of every hour takes both of a doubled hour."""
+        """The moments of a wall clock's time, in UTC."""
         first = wall.replace(tzinfo=self.zone, fold=0).astimezone(UTC)
         second = wall.replace(tzinfo=self.zone, fold=1).astimezone(UTC)
-        every_hour = self.expression.split()[1] == "*"
-        return [first, second] if every_hour and second > first else [first]
+        return [first, second] if self._every_hour and second > first else [first]
 
-    def _around(self, moment: datetime) -> list[datetime]:
-        """Planned times from a little before `moment` to a little after it, enough for one on either side."""
-        wall = moment.astimezone(self.zone).replace(tzinfo=None)
-        back, forth = self._walk(wall - SHIFT), self._walk(wall - SHIFT)
-        times = self._placed(back.get_prev(datetime))
+    def _wall(self, moment: datetime) -> datetime:
+        """Half a minute past: never a planned time itself, which croniter would leave out on both sides."""
+        return moment.astimezone(self.zone).replace(tzinfo=None, second=30, microsecond=0)
+
+    def _from(self, moment: datetime) -> Iterator[datetime]:
+        """Planned times on the wall clock: one from well before `moment`, and all that follow."""
+        wall = self._wall(moment) - SHIFT
+        yield self._walk(wall).get_prev(datetime)
+        forth = self._walk(wall)
         while True:
-            following = forth.get_next(datetime)
-            times += self._placed(following)
-            if following > wall + SHIFT:
-                return sorted(set(times))
+            yield forth.get_next(datetime)
+
+    def _around(self, moment: datetime, until: datetime | None = None) -> list[datetime]:
+        """Planned times from a little before `moment` to a little after `until`, one at least on either side."""
+        last = self._wall(until or moment) + SHIFT
+        times: set[datetime] = set()
+        for wall in islice(self._from(moment), COUNTED + 1000):
+            times.update(self._placed(wall))
+            if wall > last:
+                break
+        return sorted(times)
 
     def after(self, moment: datetime) -> datetime:
         """The first planned time later than `moment`; both in UTC."""
@@ -60,6 +77,11 @@ class Cron:
     def latest(self, moment: datetime) -> datetime:
         """The last planned time that is not later than `moment`; both in UTC."""
         return max(planned for planned in self._around(moment) if planned <= moment)
+
+    def between(self, after: datetime, before: datetime) -> int:
+        """How many planned times lie between the two, both left out; counted up to COUNTED."""
+        count = sum(after < planned < before for planned in self._around(after, before))
+        return min(count, COUNTED)
 
 
 @dataclass(frozen=True)
@@ -73,16 +95,16 @@ class Due:
 def due(cron: Cron, last_planned: datetime, now: datetime) -> Due | None:
     """What to run now, or None.
 
-    After an outage the newest planned time alone is caught up, once. When the clock was set back, so that
-    `last_planned` lies in the future, nothing runs until the clock passes it again.
+    After an outage the newest planned time alone is caught up, once. When the clock was set back by less
+    than the schedule's pause, nothing runs until it passes `last_planned` again. A `last_planned` further in
+    the future was written under a wrong clock: it does not hold the plan up.
     """
     latest = cron.latest(now)
+    if last_planned > now and last_planned > cron.after(now):
+        return Due(latest, 0)
     if latest <= last_planned:
         return None
-    missed, moment = 0, cron.after(last_planned)
-    while moment < latest and missed < 1000:
-        missed, moment = missed + 1, cron.after(moment)
-    return Due(latest, missed)
+    return Due(latest, cron.between(last_planned, latest))
 
 
 def overdue(newest: datetime | None, target_age: timedelta, now: datetime, since: datetime) -> bool:
