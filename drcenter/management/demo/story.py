@@ -1,9 +1,10 @@
 """The demonstration from beginning to end."""
 
+import fcntl
 import os
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -43,15 +44,17 @@ def tell(write: Callable[[str], object], wanted_port: int, *, check: bool) -> No
         write(
             _("Port {wanted} is taken, so the panel is at port {port}.").format(wanted=wanted_port, port=port)
         )
-    try:
-        with ExitStack() as stack:
+    with _only_one(), ExitStack() as stack:
+        stack.callback(_leave_nothing, port)
+        try:
             _build(story, stack)
             home = _open(story, stack, port)
             _back_up(story, home)
             _visit(story, home) if check else _show(story, home)
-    finally:
-        connections.close_all()
-        _leave_nothing(story, port)
+        finally:
+            with story.steps.step(_("Stop everything")):
+                connections.close_all()
+                stack.close()
     if check:
         write(_("All of it works, in {n:.0f} s.").format(n=story.steps.seconds))
 
@@ -113,9 +116,9 @@ def _back_up(story: Story, home: house.House) -> None:
             _("Back up {system}, and prove it by a restore").format(system=wanted.system.slug)
         ) as remarks:
             done = samples.wait_for(wanted, home.alive)
-            remarks.append(
-                f"{done.get_level_display()}, {filesizeformat(done.plain_size)} → {filesizeformat(done.stored_size)}"
-            )
+            sizes = f"{filesizeformat(done.plain_size)} → {filesizeformat(done.stored_size)}"
+            seconds = _("{n:.1f} s of work").format(n=done.job.seconds or 0 if done.job else 0)
+            remarks += [str(done.get_level_display()), sizes, seconds]
         story.sets.append(done)
 
 
@@ -156,15 +159,27 @@ def _show(story: Story, home: house.House) -> None:
         time.sleep(0.5)
 
 
-def _leave_nothing(story: Story, port: int) -> None:
+def _leave_nothing(port: int) -> None:
     """Raises OperationFailed when a process outlived its stop, or the port is still taken."""
-    with story.steps.step(_("Stop everything")):
-        left = _wait_for_the_last()
-        if left:
-            process_tree.kill_all(left)
-            raise OperationFailed(_("{n} processes were left over and have been killed.").format(n=len(left)))
-        if not house.is_free(port):
-            raise OperationFailed(_("Something still listens on port {n}.").format(n=port))
+    if left := _wait_for_the_last():
+        process_tree.kill_all(left)
+        raise OperationFailed(_("{n} processes were left over and have been killed.").format(n=len(left)))
+    if not house.is_free(port):
+        raise OperationFailed(_("Something still listens on port {n}.").format(n=port))
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """Raises OperationFailed when a demonstration runs in this state directory already."""
+    with (places.directory() / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OperationFailed(
+                _("A demonstration runs in {place} already.").format(place=settings.STATE_DIR),
+                _("Stop it first, or choose another place: DRC_STATE=/another/directory."),
+            ) from None
+        yield
 
 
 def _wait_for_the_last(patience: float = 3.0) -> list[int]:
