@@ -31,13 +31,13 @@ class Sections:
         self._line = b"\n" + re.match(rb"[^\\.^$*+?{}\[\]|()]*", marker or b"")[0]  # type: ignore[index]
         self._name, self._tail = "", b""
         self._section = xxhash.xxh3_128()
-        self._held = b"\n"  # The line break before the first line, which no dump has.
+        self._held = b""
 
     def update(self, block: bytes) -> None:
         self.size += len(block)
         self._whole.update(block)
         if self._marker is not None:
-            self._cut(self._held + block if len(self._held) > 1 else block)
+            self._cut(self._held + block)
 
     @property
     def sha256(self) -> str:
@@ -47,7 +47,7 @@ class Sections:
     def finish(self) -> dict[str, str]:
         """{section: digest}; what comes before the first marker is the section ""."""
         if self._marker is not None:
-            self._take(self._held if len(self._held) > 1 else b"")
+            self._take(self._held)
             self._held = b""
             self._end_section("")
         return self.digests
