@@ -30,6 +30,8 @@ STDERR_LINE = 1 << 16
 PIPE = subprocess.PIPE
 DEVNULL = subprocess.DEVNULL
 PIPE_SIZE = 1 << 20
+# For `start(stdout=DEVNULL)`: output that nobody wants.
+DEVNULL = subprocess.DEVNULL
 F_SETPIPE_SZ = 1031
 # Debian's package for each tool, so that a missing one can be named with its cure.
 PACKAGES = {

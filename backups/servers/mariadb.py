@@ -13,7 +13,6 @@ import secrets
 import shutil
 import socket
 import stat
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,7 @@ from pathlib import Path
 import pymysql
 
 from drcenter.errors import OperationFailed
-from drcenter.process import Child, Command, find, run, start
+from drcenter.process import DEVNULL, Child, Command, find, run, start
 from drcenter.secrets import Secret
 
 SERVICE_USER = "mysql"
@@ -276,7 +275,7 @@ def _started(
     for attempt in range(1, ATTEMPTS + 1):
         port = _free_port()
         command = Command((*argv, f"--port={port}"), user=user, directory=str(place / "data"))
-        with start(command, stdout=subprocess.DEVNULL) as child:
+        with start(command, stdout=DEVNULL) as child:
             path = str(sockets / "mariadb.sock")
             server = Server("127.0.0.1", port, path, "root", password, place, child.pid)
             try:

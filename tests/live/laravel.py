@@ -8,10 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from drcenter.process import Command, start
-
-# The number that the standard library takes for /dev/null.
-DISCARDED = -3
+from drcenter.process import DEVNULL, Command, start
 
 
 @contextlib.contextmanager
@@ -21,7 +18,7 @@ def served(application: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     argv = ("php", "-S", f"127.0.0.1:{port}", "-t", "public", "public/index.php")
-    with start(Command(argv, directory=str(application)), stdout=DISCARDED) as child:
+    with start(Command(argv, directory=str(application)), stdout=DEVNULL) as child:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and child.code is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
