@@ -73,9 +73,12 @@ def _rights(catalog: Catalog) -> list[Finding]:
 
 def _show_grants(catalog: Catalog) -> str:
     """MariaDB shows the rights of the active role by itself, MySQL when it is named."""
-    ((version, role),) = catalog.query("SELECT VERSION(), CURRENT_ROLE()")
-    if parse_version(str(version)).flavour == "mysql" and role and role != "NONE":
-        return f"SHOW GRANTS FOR CURRENT_USER() USING {role}"
+    ((text,),) = catalog.query("SELECT VERSION()")
+    version = parse_version(str(text))
+    if version.flavour == "mysql" and _series(version.number) >= (8, 0):
+        ((role,),) = catalog.query("SELECT CURRENT_ROLE()")
+        if role and role != "NONE":
+            return f"SHOW GRANTS FOR CURRENT_USER() USING {role}"
     return "SHOW GRANTS"
 
 

@@ -6,7 +6,7 @@ from typing import BinaryIO
 import pymysql
 
 from backups.engines._mariadb_accounts import account_name
-from backups.engines._mariadb_catalog import Catalog
+from backups.engines._mariadb_catalog import Catalog, split_account
 from backups.engines._mariadb_columns import quoted
 from backups.engines._mariadb_commands import Login, Selection
 from backups.engines._mariadb_connect import Connection, connected, denied, execute
@@ -53,6 +53,27 @@ def drop_statements(catalog: Catalog) -> list[str]:
     statements += [f"DROP {kind} IF EXISTS {quoted(name)}" for kind, name in reversed(catalog.routines)]
     statements += [f"DROP TABLE IF EXISTS {quoted(table.name)}" for table in catalog.tables]
     return statements + [f"DROP SEQUENCE IF EXISTS {quoted(name)}" for name in catalog.sequences]
+
+
+def disable_events(catalog: Catalog) -> list[str]:
+    """Switch off every event that would run; their names.
+
+    ALTER EVENT also sets definer, sql_mode, time zone and character sets to the session's: so the
+    session takes those of the event first.
+    """
+    rows = catalog.query(
+        "SELECT EVENT_NAME, DEFINER, SQL_MODE, TIME_ZONE, CHARACTER_SET_CLIENT, COLLATION_CONNECTION"
+        " FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s AND STATUS = 'ENABLED'",
+        catalog.database,
+    )
+    for name, definer, *settings in rows:
+        catalog.query(
+            "SET SESSION sql_mode=%s, time_zone=%s, character_set_client=%s, collation_connection=%s",
+            *settings,
+        )
+        holder = account_name(split_account(str(definer)))
+        catalog.query(f"ALTER DEFINER={holder} EVENT {quoted(str(name))} DISABLE")
+    return [str(row[0]) for row in rows]
 
 
 def drop_database(login: Login, database: str) -> None:

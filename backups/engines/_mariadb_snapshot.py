@@ -45,8 +45,12 @@ POSITION = re.compile(rb"MASTER_LOG_FILE='([^'\n]+)', MASTER_LOG_POS=(\d+)")
 OVERLAP = 4096
 SANDBOX = b"/*M!999999\\- enable the sandbox mode */ \n"
 MOVED = "it moved while the dump was taken"
-# Limits of a server that would end a long quiet session; not every server knows each.
-NO_LIMITS = ("max_statement_time", "idle_transaction_timeout", "idle_readonly_transaction_timeout", "max_execution_time")  # fmt: skip
+# Not every server knows each: limits that would end a long quiet session; MySQL's cached counters, and its
+# hashes of passwords as text.
+OPTIONAL_SETTINGS = (
+    "max_statement_time=0", "idle_transaction_timeout=0", "idle_readonly_transaction_timeout=0",
+    "max_execution_time=0", "information_schema_stats_expiry=0", "print_identified_with_as_hex=1",
+)  # fmt: skip
 
 
 class TableLock:
@@ -92,9 +96,9 @@ class DatabaseSnapshot(Snapshot):
         self._login, self._selection, self._tool = login, selection, tool
         self._hold_unsafe = hold_unsafe
         self._reader = connect(login, selection.database)
-        for name in NO_LIMITS:
+        for setting in OPTIONAL_SETTINGS:
             with contextlib.suppress(pymysql.err.Error):
-                execute(self._reader, f"SET SESSION {name}=0")
+                execute(self._reader, f"SET SESSION {setting}")
         self._accounts = Accounts()
         self._counters: dict[str, str] = {}
         self._nothing_to_lock = False

@@ -5,6 +5,7 @@ columns. Names of the database are left out of all definitions, so that a copy u
 """
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from backups.engines._mariadb_accounts import Accounts
@@ -26,11 +27,16 @@ DEFINITION_COLUMNS = {
     "TABLE": ("Create Table",),
     "SEQUENCE": ("Create Table",),
 }  # fmt: skip
+# Stands for a row that could not be hashed: more than the sum of 2^64 for each row of any table.
+UNHASHED = 10**32
 UNREADABLE = "this user may not read its definition"
 
 
-def take_witness(catalog: Catalog, accounts: Accounts) -> Witness:
-    """Everything `catalog` covers, read in the session's snapshot. The driver's errors come through."""
+def take_witness(catalog: Catalog, accounts: Accounts, disabled: Collection[str] = ()) -> Witness:
+    """Everything `catalog` covers, read in the session's snapshot. The driver's errors come through.
+
+    `disabled` are events that the restore itself switched off: they count as they were.
+    """
     objects: dict[str, str] = {}
     ignored: dict[str, str] = dict(accounts.ignored)
     for kind, name in _definitions(catalog):
@@ -38,6 +44,10 @@ def take_witness(catalog: Catalog, accounts: Accounts) -> Witness:
         label = f"{kind.lower()} {name}"
         if text is None:
             ignored[label] = UNREADABLE
+        if kind == "EVENT" and name in disabled and text is not None:
+            text = text.replace(" DISABLE DO ", " ENABLE DO ", 1).replace(
+                " DISABLE COMMENT ", " ENABLE COMMENT ", 1
+            )
         objects[label] = text or ""
     objects |= counters(catalog)
     if not catalog.only:
@@ -102,30 +112,31 @@ def database_options(catalog: Catalog) -> str:
 
 def content(catalog: Catalog, table: Table) -> Content:
     """Count and checksum of one table. Raises OperationFailed if a row could not be hashed."""
-    ((count, hashed, first, second),) = catalog.query(checksum_query(table, catalog.columns[table.name]))
-    if count != hashed:
+    ((count, total),) = catalog.query(checksum_query(table, catalog.columns[table.name]))
+    total = int(total or 0)
+    if total >= UNHASHED or (count and not total):
         raise OperationFailed(
-            f"{count - hashed} rows of the table {table.name} are too long for the server to hash.",
+            f"Rows of the table {table.name} are too long for the server to hash.",
             "Raise max_allowed_packet on the server.",
         )
-    return Content(int(count), f"{int(first or 0):x}-{int(second or 0):x}")
+    return Content(int(count), f"{total:x}")
 
 
 def checksum_query(table: Table, columns: list[Column]) -> str:
-    """One query: the rows, how many could be hashed, and two sums of independent halves of their MD5.
+    """One query: the number of rows, and the sum of the first 64 bits of each row's MD5.
 
-    Sums, not XOR: a row that is there twice would vanish from XOR. Old rows of system-versioned tables
+    A sum, not XOR: a row that is there twice would vanish from XOR. Old rows of system-versioned tables
     count with their times. Virtual columns hold nothing of their own; their expressions are compared.
+    The row's text stands in the query once: a second mention, also of a derived table's column, hashes
+    every row again (measured: 6.5 s instead of 2.2 s a million rows), and a variable between two aggregates
+    is NULL in a new session.
     """
     kept = [witness_expression(column) for column in columns if not column.virtual]
     if table.versioned:
         kept += [quoted(name) for name in hidden_period(columns)]
     rows = f"{quoted(table.name)}{' FOR SYSTEM_TIME ALL' if table.versioned else ''}"
-    half = "SUM(CAST(CONV({}(h,16),16,10) AS UNSIGNED))"
-    return (
-        f"SELECT COUNT(*), COUNT(h), {half.format('LEFT')}, {half.format('RIGHT')}"  # noqa: S608
-        f" FROM (SELECT MD5(CONCAT_WS('|',{','.join(kept)})) AS h FROM {rows}) AS hashes"
-    )
+    number = f"CAST(CONV(LEFT(MD5(CONCAT_WS('|',{','.join(kept)})),16),16,10) AS UNSIGNED)"
+    return f"SELECT COUNT(*), SUM(IFNULL({number},{UNHASHED})) FROM {rows}"  # noqa: S608
 
 
 def hidden_period(columns: list[Column]) -> tuple[str, ...]:

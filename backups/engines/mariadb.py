@@ -14,7 +14,13 @@ from backups.engines._mariadb_catalog import Catalog
 from backups.engines._mariadb_commands import Login, Selection, restore_command
 from backups.engines._mariadb_connect import client_tool, connected, dump_tool, execute, login_from
 from backups.engines._mariadb_inspect import look
-from backups.engines._mariadb_restore import count_rows, drop_database, make_ready, statement_runner
+from backups.engines._mariadb_restore import (
+    count_rows,
+    disable_events,
+    drop_database,
+    make_ready,
+    statement_runner,
+)
 from backups.engines._mariadb_snapshot import opened
 from backups.engines._mariadb_witness import take_witness
 from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
@@ -66,6 +72,9 @@ class Plugin(Engine):
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
         self._created = False
+        # Events of a copy beside the original that `finish` switched off.
+        self._copy = False
+        self._disabled: list[str] = []
 
     @property
     def _login(self) -> Login:
@@ -103,7 +112,7 @@ class Plugin(Engine):
         with self._catalog() as catalog:
             execute(catalog.connection, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             execute(catalog.connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
-            return take_witness(catalog, read_accounts(catalog))
+            return take_witness(catalog, read_accounts(catalog), disabled=self._disabled)
 
     def consumer(self, part: str, suffix: str) -> Consumer:
         if part in {"accounts", "grants"}:
@@ -131,10 +140,18 @@ class Plugin(Engine):
         )  # fmt: skip
 
     def beside(self, name: str) -> "Plugin":
-        return self.replaced(database=name)
+        copy = self.replaced(database=name)
+        copy._copy = True
+        return copy
 
     def prepare(self, *, overwrite: bool) -> None:
         self._created = make_ready(self._login, self._selection, overwrite=overwrite)
+
+    def finish(self, witness: Witness | None) -> None:
+        """A copy beside the original must not act: its events stay, switched off."""
+        if self._copy:
+            with self._catalog() as catalog:
+                self._disabled = disable_events(catalog)
 
     def drop(self) -> None:
         if self._created:

@@ -146,8 +146,9 @@ def test_a_part_can_be_taken_again(filled: Database) -> None:
                 filled.execute("INSERT INTO files VALUES (9, 'later', 'later')")
             taken.parts.append((spec.name, spec.suffix, collect(spec)))
         taken.witness = snapshot.witness()
-    restore(engine.beside(f"{filled.name}_copy"), taken)
-    assert differences(taken.witness, engine.beside(f"{filled.name}_copy").witness()) == []
+    copy = engine.beside(f"{filled.name}_copy")
+    restore(copy, taken)
+    assert differences(taken.witness, copy.witness()) == []
     assert taken.witness.contents["files"].count == 4
 
 

@@ -70,6 +70,9 @@ def test_a_copy_beside_is_equal_and_can_be_dropped(filled: Database) -> None:
     copy = engine.beside(f"{filled.name}_copy")
     restore(copy, taken)
     assert differences(taken.witness, copy.witness()) == []
+    assert filled.execute(
+        f"SELECT STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{copy.options['database']}'"
+    ) == [("DISABLED",)], "a copy does not act"
     copy.drop()
     with pytest.raises(OperationFailed, match="1049"):
         copy.witness()

@@ -4,6 +4,7 @@ import pytest
 
 from backups.engines.mariadb import Plugin
 from backups.witness import Witness, differences
+from drcenter.errors import OperationFailed
 from tests.live.mariadb_fixtures import Database, database, filled, mariadb_server
 from tests.live.roundtrip import restore, take
 
@@ -16,8 +17,9 @@ def copy(filled: Database) -> tuple[Witness, Database, Plugin]:
     engine = filled.engine()
     taken = take(engine)
     other = Database(filled.server, f"{filled.name}_copy", filled.patch)
-    restore(engine.beside(other.name), taken)
-    return taken.witness, other, engine.beside(other.name)
+    beside = engine.beside(other.name)
+    restore(beside, taken)
+    return taken.witness, other, beside
 
 
 @pytest.mark.parametrize(
@@ -75,3 +77,19 @@ def test_the_order_of_rows_does_not_matter(database: Database) -> None:
 def test_a_witness_survives_json(filled: Database) -> None:
     witness = filled.engine().witness()
     assert Witness.from_json(witness.as_json()) == witness
+
+
+def test_a_row_that_cannot_be_hashed_is_an_error(database: Database) -> None:
+    """An expression longer than max_allowed_packet is NULL with a warning only."""
+    columns = ", ".join(f"c{number} VARCHAR(8000) CHARACTER SET latin1" for number in range(8))
+    database.fill(
+        [f"CREATE TABLE t ({columns})", f"INSERT INTO t VALUES ({', '.join(['REPEAT(0x78, 8000)'] * 8)})"]
+    )
+    assert database.engine().witness().contents["t"].count == 1
+    ((before,),) = database.execute("SELECT @@GLOBAL.max_allowed_packet")
+    database.execute("SET GLOBAL max_allowed_packet = 65536")
+    try:
+        with pytest.raises(OperationFailed, match="too long for the server to hash"):
+            database.engine().witness()
+    finally:
+        database.execute(f"SET GLOBAL max_allowed_packet = {before}")
