@@ -1,6 +1,7 @@
 """Connections to the server, its errors as sentences, and which client tools are installed."""
 
 import contextlib
+import os
 import re
 import ssl
 from collections.abc import Iterator, Mapping
@@ -122,26 +123,30 @@ def denied(error: pymysql.err.Error) -> bool:
 
 def dump_tool() -> Tool:
     """mariadb-dump or mysqldump, whichever is installed. Raises OperationFailed with the package."""
-    return _first("mariadb-dump", "mysqldump")
+    return _described(find(tool_names()[0]))
 
 
 def client_tool() -> Tool:
     """mariadb or mysql, whichever is installed. Raises OperationFailed with the package."""
-    return _first("mariadb", "mysql")
+    return _described(find(tool_names()[1]))
 
 
-def _first(preferred: str, other: str) -> Tool:
-    for name in (preferred, other):
+def tool_names() -> tuple[str, str]:
+    """The names of the dump tool and the client that are installed; MariaDB's where neither is."""
+    return _installed("mariadb-dump", "mysqldump"), _installed("mariadb", "mysql")
+
+
+def _installed(*names: str) -> str:
+    for name in names:
         with contextlib.suppress(OperationFailed):
             find(name)
-            return _described(name, find(name))
-    find(preferred)
-    raise AssertionError("unreachable: find raised")
+            return name
+    return names[0]
 
 
 @lru_cache(maxsize=16)
-def _described(name: str, path: str) -> Tool:
+def _described(path: str) -> Tool:
     version = parse_version(run(Command((path, "--no-defaults", "--version")), timeout=30).stdout.decode())
     text = run(Command((path, "--no-defaults", "--help")), timeout=30).stdout.decode(errors="replace")
     options = frozenset(re.findall(r"^\s+(?:-\w, )?(--[a-z][a-z-]*)", text, re.MULTILINE))
-    return Tool(name, version.flavour, version.number, options)
+    return Tool(os.path.basename(path), version.flavour, version.number, options)

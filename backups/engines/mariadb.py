@@ -12,7 +12,14 @@ from django.utils.translation import gettext_lazy as _
 from backups.engines._mariadb_accounts import read_accounts
 from backups.engines._mariadb_catalog import Catalog
 from backups.engines._mariadb_commands import Login, Selection, restore_command
-from backups.engines._mariadb_connect import client_tool, connected, dump_tool, execute, login_from
+from backups.engines._mariadb_connect import (
+    client_tool,
+    connected,
+    dump_tool,
+    execute,
+    login_from,
+    tool_names,
+)
 from backups.engines._mariadb_inspect import look
 from backups.engines._mariadb_restore import (
     count_rows,
@@ -71,6 +78,7 @@ class Plugin(Engine):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
+        self.required_tools = tool_names()
         self._created = False
         # Events of a copy beside the original that `finish` switched off.
         self._copy = False
