@@ -9,10 +9,12 @@ class BackupsConfig(AppConfig):
     verbose_name = _("Backups")
 
     def ready(self) -> None:
-        from backups import identities, restore, take, verify
+        from backups import due, identities, restore, take, verify, watch
         from drcenter.jobs.registry import register_kind, register_tick
 
         register_kind(take.KIND, take.take_job, ended=take.ended)
         register_kind(verify.KIND, verify.verify_job, ended=verify.ended)
         register_kind(restore.KIND, restore.restore_job, ended=restore.ended)
         register_tick("backups.identities", identities.forget_stale)
+        register_tick("backups.due", due.take_due)
+        register_tick("backups.watch", watch.watch_age)

@@ -20,6 +20,8 @@ class Event(models.TextChoices):
     SUCCESS = "success", _("success")
     WARNING = "warning", _("warning")
     FAILURE = "failure", _("failure")
+    # The all-clear: for those who heard of the failure.
+    RECOVERED = "recovered", _("good again")
 
 
 class Channel(models.Model):

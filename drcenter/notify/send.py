@@ -50,6 +50,7 @@ def _notify(url: str, event: str, title: str, body: str) -> str | None:
 
     kinds = {
         Event.SUCCESS.value: apprise.NotifyType.SUCCESS,
+        Event.RECOVERED.value: apprise.NotifyType.SUCCESS,
         Event.WARNING.value: apprise.NotifyType.WARNING,
     }
     try:

@@ -1,0 +1,111 @@
+"""How the protection of every system stands, for machines and for people."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from backups.models import Copy, Plan, Set
+from backups.models.level import at_least
+from backups.schedule import overdue
+from drcenter.jobs.models import OPEN
+from drcenter.systems.models import System
+
+
+def report(now: datetime) -> dict[str, Any]:
+    """What the newest set of every plan is, and whether that is good enough.
+
+    `ok` of a plan: its newest complete set reached the plan's level, lacks nothing, has a copy that is not
+    damaged, and is not older than the plan allows. A set that is still being proven counts when that is done.
+    A plan that is switched off has `ok` None, and counts for nothing; a system without any other is not ok.
+    Ages in seconds, moments in ISO 8601, UTC.
+    """
+    systems = [_system(system, now) for system in System.objects.prefetch_related("plans").order_by("slug")]
+    reason = "" if systems else _("No system is protected yet.")
+    return {
+        "at": now.isoformat(),
+        "ok": bool(systems) and all(system["ok"] for system in systems),
+        "reason": reason,
+        "systems": systems,
+    }
+
+
+def _system(system: System, now: datetime) -> dict[str, Any]:
+    plans = [describe(plan, now) for plan in system.plans.order_by("name")]
+    judged = [plan["ok"] for plan in plans if plan["ok"] is not None]
+    return {
+        "system": system.slug,
+        "name": system.name,
+        "ok": bool(judged) and all(judged),
+        "reason": "" if judged else _("No plan of this system is switched on."),
+        "plans": plans,
+    }
+
+
+def describe(plan: Plan, now: datetime) -> dict[str, Any]:
+    """One plan as in `report`."""
+    newest = newest_settled(plan)
+    moment = moment_of(newest) if newest else None
+    reason = shortcoming(plan, newest, now)
+    return {
+        "plan": plan.name,
+        "enabled": plan.enabled,
+        "ok": not reason if plan.enabled else None,
+        "reason": reason if plan.enabled else _("The plan is switched off."),
+        "set": newest.identifier if newest else None,
+        "level": newest.level if newest else None,
+        "wanted_level": plan.level,
+        "moment": moment.isoformat() if moment else None,
+        "age_seconds": max(0, int((now - moment).total_seconds())) if moment else None,
+        "target_age_seconds": int(plan.target_age.total_seconds()),
+        "last_run": _last_run(plan),
+    }
+
+
+def newest_settled(plan: Plan) -> Set | None:
+    """The newest complete set of which no more is to come."""
+    sets = plan.sets.complete().exclude(job__isnull=False, job__state__in=OPEN)
+    newest: Set | None = sets.order_by("-started_at", "-pk").first()
+    return newest
+
+
+def moment_of(one: Set) -> datetime:
+    """What was committed before this is in the set."""
+    return one.moment or one.started_at or one.created_at
+
+
+def shortcoming(plan: Plan, newest: Set | None, now: datetime) -> str:
+    """Why the plan's newest set is not good enough, in a sentence; "" if it is."""
+    if newest is None:
+        return _("There is no set yet.")
+    if newest.capped:
+        return _("The newest set lacks something: %(reason)s") % {"reason": newest.level_reason}
+    if not at_least(newest.level, plan.level):
+        return _("The newest set is only %(level)s, not %(wanted)s: %(reason)s") % {
+            "level": newest.get_level_display() or _("unverified"),
+            "wanted": plan.get_level_display(),
+            "reason": newest.level_reason or _("no reason is known"),
+        }
+    if not newest.copies.filter(state=Copy.State.COMPLETE).exists():
+        return _("The newest set has no copy that is complete and undamaged.")
+    if overdue(moment_of(newest), plan.target_age, now, plan.created_at):
+        return _("The newest set is older than %(hours)d hours.") % {"hours": plan.target_age_hours}
+    return ""
+
+
+def newest_good(plan: Plan, within: int = 50) -> Set | None:
+    """The newest set that reached the plan's level and lacks nothing, among the last ones."""
+    sets: Iterable[Set] = plan.sets.complete().filter(capped=False).order_by("-started_at", "-pk")[:within]
+    return next((one for one in sets if at_least(one.level, plan.level)), None)
+
+
+def _last_run(plan: Plan) -> dict[str, Any] | None:
+    last = plan.sets.order_by("-pk").first()
+    if last is None:
+        return None
+    return {
+        "state": last.state,
+        "requested_at": last.created_at.isoformat(),
+        "message": last.message,
+    }
