@@ -10,9 +10,9 @@ from backups.servers.postgresql import INSTALLATIONS
 from drcenter.errors import OperationFailed
 from drcenter.process import Command, run
 
-# pg_dump begins every object with such a comment: it cuts the dump into sections, one per object,
-# the rows of each table among them ("orders; Type: TABLE DATA; Schema: public").
-MARKER = rb"-- (?:Data for )?Name: (.+; Type: [A-Z ]+; Schema: .+); Owner: "
+# pg_dump writes such a comment before the rows of each table: it cuts the dump into sections, one a table
+# ("orders; Type: TABLE DATA; Schema: public"). Nineteen plain characters are found quickly (backups.sections).
+MARKER = rb"-- Data for Name: (.+; Type: [A-Z ]+; Schema: .+); Owner: "
 # A new random key in each dump, which keeps a hostile server from injecting commands into psql.
 VOLATILE = rb"\\(?:un)?restrict [A-Za-z0-9]+"
 # pg_dump of an empty database writes its settings and two comments: about 500 bytes.

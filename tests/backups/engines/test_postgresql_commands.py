@@ -192,7 +192,8 @@ def test_literals(text: str, written: str) -> None:
     [
         (b"-- Data for Name: orders; Type: TABLE DATA; Schema: public; Owner: app",
          b"orders; Type: TABLE DATA; Schema: public"),
-        (b"-- Name: a b; Type: INDEX; Schema: sales; Owner: -", b"a b; Type: INDEX; Schema: sales"),
+        (b"-- Data for Name: a b; Type: TABLE DATA; Schema: sales; Owner: -", b"a b; Type: TABLE DATA; Schema: sales"),
+        (b"-- Name: a b; Type: INDEX; Schema: sales; Owner: -", None),
         (b"-- PostgreSQL database dump complete", None),
     ],
 )  # fmt: skip
