@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
+from backups import cli
 from backups.look import Proposal, ProposedSource, look_at
 from backups.look.database_url import is_url, read
 from backups.models import RecoveryKey
@@ -83,7 +84,7 @@ class Command(BaseCommand):
             self.stdout.write(_("Nothing was created."))
             return 0
         references = {"password": password_ref} if password_ref else {}
-        done = create(proposal, f"shell:{getpass.getuser()}", references)
+        done = create(proposal, cli.actor(), references)
         self._print_json(proposal, done) if json else self._report(done)
         return NEEDS_ATTENTION if attention(proposal, new) else 0
 
