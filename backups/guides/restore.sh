@@ -439,10 +439,12 @@ untar() {
     fi
     tree=$1
     eval "set -f -- $client_options"
-    # Never --incremental, which deletes. The words in more_attributes are options of their own.
+    # Never --incremental, which deletes. Full records of the size they were written in: otherwise tar leaves
+    # before it has read the padding, and the pipe breaks. The words in more_attributes are options of their own.
     # shellcheck disable=SC2086
-    exec tar "$@" --extract --file=- --directory="$tree" --numeric-owner $as_who --same-permissions --acls \
-        --xattrs '--xattrs-include=user.*' $more_attributes --delay-directory-restore --warning=no-timestamp
+    exec tar "$@" --extract --file=- --blocking-factor=2048 --read-full-records --directory="$tree" \
+        --numeric-owner $as_who --same-permissions --acls --xattrs '--xattrs-include=user.*' $more_attributes \
+        --delay-directory-restore --warning=no-timestamp
 }
 
 restore_files() {
@@ -539,7 +541,7 @@ mariadb_name() {
 mariadb_clear() {
     look_mariadb
     case $state in OVERWRITES*) ;; *) return 0 ;; esac
-    mariadb_ask "DROP DATABASE $(mariadb_name)" || die "$place cannot be dropped."
+    mariadb_ask "SET foreign_key_checks = 0; DROP DATABASE $(mariadb_name)" || die "$place cannot be dropped."
 }
 
 restore_mariadb_part() {
