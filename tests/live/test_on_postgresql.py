@@ -10,7 +10,8 @@ from django.conf import settings
 from backups.servers.postgresql import private_server
 
 TREES = [
-    "tests/drcenter/jobs", "tests/drcenter/audit",
+    "tests/drcenter/jobs", "tests/drcenter/audit", "tests/drcenter/notify", "tests/drcenter/test_health.py",
+    "tests/backups/test_due.py", "tests/backups/test_status.py",
     "tests/live/test_supervisor.py::TestWork", "tests/live/test_supervisor.py::TestStop",
 ]  # fmt: skip
 

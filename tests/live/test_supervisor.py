@@ -2,9 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -46,6 +49,24 @@ def wait_for_state(job: Job, state: State, seconds: float = 25) -> Job:
 
 def ends(job: Job) -> list[str]:
     return list(Line.objects.filter(job=job, text__startswith="ended").values_list("text", flat=True))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answer(address: str, path: str) -> int:
+    """The status of a page; 0 while nobody listens."""
+    try:
+        with urlopen(f"http://{address}{path}", timeout=5) as response:
+            return response.status
+    except HTTPError as error:
+        error.close()
+        return error.code
+    except OSError:
+        return 0
 
 
 def cluster_of(process: int) -> str:
@@ -100,6 +121,49 @@ class TestStop:
         )  # fmt: skip
         assert result.returncode == 1
         assert "uses this state directory already" in result.stderr
+
+
+class TestStart:
+    def refusal(self, running, *words, **environment):
+        result = subprocess.run(
+            running.command("run", "--skip-checks", *words), env=running.environment | environment,
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert result.returncode == 1
+        return result.stderr
+
+    def test_the_panel_answers_and_gets_ready(self, running):
+        address = f"127.0.0.1:{free_port()}"
+        running.start("--bind", address)
+        assert f"runs at http://{address}" in running.output
+        wait_for(lambda: answer(address, "/healthz") == 200)
+        wait_for(lambda: answer(address, "/readyz") == 200)
+        for process in process_tree.descendants(running.keeper):
+            words = Path(f"/proc/{process}/cmdline").read_bytes()
+            if b"web" in words.split(b"\0"):
+                os.kill(process, signal.SIGKILL)
+        wait_for(lambda: "web was ended by signal SIGKILL; it is started again in 1 s" in running.output)
+        wait_for(lambda: answer(address, "/healthz") == 200)
+        assert running.stop() == 0
+
+    def test_an_address_in_use_is_named(self, running):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            assert f"cannot listen on {address}: Address already in use" in self.refusal(
+                running, "--bind", address
+            )
+
+    def test_a_database_that_is_not_up_to_date_is_refused(self, running, tmp_path):
+        refusal = self.refusal(
+            running, "--no-web", DRC_DATABASE_URL=f"sqlite:///{tmp_path / 'empty.sqlite3'}"
+        )
+        assert "manage.py migrate" in refusal
+
+    def test_a_database_that_is_away_is_refused(self, running):
+        url = f"postgresql://nobody:hunter2@127.0.0.1:{free_port()}/x"
+        refusal = self.refusal(running, "--no-web", DRC_DATABASE_URL=url)
+        assert "database cannot be reached" in refusal
+        assert "hunter2" not in refusal
 
 
 class TestKilled:
