@@ -149,9 +149,9 @@ def _show(story: Story, home: house.House) -> None:
     write("")
     write(_("What to try: open a set and restore it beside the original; change a row and back up again;"))
     write(
-        _("or protect something of your own: DRC_STATE={state} ./manage.py protect PATH_OR_URL").format(
-            state=settings.STATE_DIR
-        )
+        _(
+            "or protect something of your own: DRC_STATE={state} .venv/bin/python manage.py protect PATH_OR_URL"
+        ).format(state=settings.STATE_DIR)
     )
     write(_("Ctrl-C stops everything. The log of panel and workers: {log}").format(log=home.log))
     while True:
