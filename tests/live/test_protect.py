@@ -9,7 +9,9 @@ from django.core.management import call_command
 
 from backups.models import Source
 from backups.servers import mariadb, postgresql
+from drcenter.management.demo.laravel import create
 
+ODD = "it's \"# ${APP_NAME} \\ p@ss/w#rd"
 pytestmark = pytest.mark.django_db
 
 
@@ -23,6 +25,7 @@ def state(settings, tmp_path: Path) -> None:
 def shop() -> Iterator[mariadb.Server]:
     with mariadb.private_server() as server:
         with server.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE USER laravel@'127.0.0.1' IDENTIFIED BY %s", (ODD,))
             for statement in (
                 "CREATE DATABASE shop",
                 "CREATE TABLE shop.calls (id INT PRIMARY KEY)",
@@ -32,6 +35,9 @@ def shop() -> Iterator[mariadb.Server]:
                 "CREATE USER good@'127.0.0.1' IDENTIFIED BY 'p@ss/w#rd'",
                 "GRANT SELECT, LOCK TABLES, SHOW VIEW, TRIGGER, EVENT ON shop.* TO good@'127.0.0.1'",
                 "GRANT SELECT ON mysql.* TO good@'127.0.0.1'",
+                "CREATE DATABASE laravel CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci",
+                "GRANT ALL ON laravel.* TO laravel@'127.0.0.1'",
+                "GRANT SELECT ON mysql.* TO laravel@'127.0.0.1'",
             ):
                 cursor.execute(statement)
         yield server
@@ -102,3 +108,17 @@ def test_what_postgresql_refuses_is_said_with_the_grant(
     code, text = protect(url, capsys, "--json")
     assert code == 3
     assert "GRANT" in text
+
+
+def test_a_laravel_on_mariadb_with_an_odd_password(
+    shop: mariadb.Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Laravel itself signs in with this `.env`: so has to what was read from it."""
+    settings = {"DB_CONNECTION": "mysql", "DB_HOST": "127.0.0.1", "DB_PORT": str(shop.port), "DB_DATABASE": "laravel",
+                "DB_USERNAME": "laravel", "DB_PASSWORD": ODD}  # fmt: skip
+    path = create(tmp_path / "clinic", settings)
+    code, text = protect(str(path), capsys, "--yes")
+    assert code == 0, text
+    source = Source.objects.get(name="database")
+    assert Path(source.options["password"].removeprefix("file:")).read_text() == ODD
+    assert source.build().counts(["calls", "customers"]) == {"calls": 2500, "customers": 400}

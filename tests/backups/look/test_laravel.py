@@ -103,6 +103,19 @@ def test_no_environment_at_all(tmp_path: Path) -> None:
     assert proposal.name == "shop"
 
 
+def test_an_environment_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = laravel(tmp_path / "shop", SQLITE)
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(
+        OperationFailed, match=r"\.env cannot be read: Permission denied\. Hint: Run this as root"
+    ):
+        look_at(str(root))
+
+
 def test_warns_of_a_cached_configuration_and_a_lost_key(tmp_path: Path) -> None:
     root = laravel(tmp_path / "shop", "DB_CONNECTION=sqlite\nAPP_MAINTENANCE_DRIVER=cache\n")
     (root / "bootstrap" / "cache").mkdir(parents=True)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from backups.dotenv import parse
+from backups.look import laravel_database
 from backups.look.laravel_database import database_source
 from drcenter.errors import OperationFailed
 from tests.backups.look.applications import DATABASE_PHP
@@ -61,3 +62,10 @@ def test_without_a_configuration_it_is_laravel_11() -> None:
 def test_says_what_it_cannot_use(environment: str, configuration: str, message: str) -> None:
     with pytest.raises(OperationFailed, match=message):
         database_source(ROOT, parse(environment), configuration)
+
+
+def test_localhost_is_the_socket_as_it_is_to_php(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(laravel_database, "SOCKETS", (tmp_path / "missing.sock", tmp_path / "my.sock"))
+    (tmp_path / "my.sock").touch()
+    source = laravel_database.database_source(ROOT, parse("DB_HOST=localhost"), DATABASE_PHP)
+    assert source.options["socket"] == str(tmp_path / "my.sock")
