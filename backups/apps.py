@@ -9,9 +9,12 @@ class BackupsConfig(AppConfig):
     verbose_name = _("Backups")
 
     def ready(self) -> None:
-        from backups import due, identities, restore, take, verify, watch
+        from django.core.checks import Tags, register
+
+        from backups import checks, due, identities, restore, take, verify, watch
         from drcenter.jobs.registry import register_kind, register_tick
 
+        register(checks.check_backups, Tags.database)
         register_kind(take.KIND, take.take_job, ended=take.ended)
         register_kind(verify.KIND, verify.verify_job, ended=verify.ended)
         register_kind(restore.KIND, restore.restore_job, ended=restore.ended)
