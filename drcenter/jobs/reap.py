@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from drcenter.jobs.models import STALE_AFTER, Job, Pulse, State
 from drcenter.jobs.pulse import TICKS
@@ -75,8 +76,8 @@ def lose(job: Job) -> bool:
         pk=job.pk, state=State.RUNNING, attempt=job.attempt, heartbeat_at=job.heartbeat_at
     ).update(
         state=State.LOST, finished_at=timezone.now(),
-        message="The worker gave no sign of life any more; it was killed, or its machine went down.",
-        hint="Look at the machine's log around the last sign of life; memory running out is the usual cause.",
+        message=_("The worker gave no sign of life any more; it was killed, or its machine went down."),
+        hint=_("Look at the machine's log around the last sign of life; memory running out is the usual cause."),
     )  # fmt: skip
     if won:
         logger.warning("job %s (%s) is lost", job.pk, job.title)
@@ -92,7 +93,7 @@ def cancel(job: Job, actor: str) -> bool:
             state=State.CANCELLED,
             finished_at=timezone.now(),
             cancel_requested_by=actor,
-            message="Stopped before it began.",
+            message=_("Stopped before it began."),
         ):
             settle(job.pk)
             return True

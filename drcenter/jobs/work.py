@@ -11,6 +11,7 @@ from types import FrameType
 
 from django.db import DatabaseError, connections
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from drcenter.errors import Cancelled, OperationFailed
 from drcenter.jobs.context import JobContext
@@ -105,7 +106,7 @@ def _attempt(context: JobContext) -> End:
     except OperationFailed as error:
         return _stopped(context) if context.cancelled else _failed(error)
     except KeyboardInterrupt:
-        return End(State.CANCELLED, "Stopped by Ctrl-C.")
+        return End(State.CANCELLED, _("Stopped by Ctrl-C."))
     except BaseException as error:
         if context.cancelled:
             return _stopped(context)
@@ -116,9 +117,9 @@ def _attempt(context: JobContext) -> End:
 
 def _stopped(context: JobContext) -> End:
     if context.reason == "workers":
-        hint = "Start it again, or wait for its next planned time."
-        return End(State.CANCELLED, "The workers were stopped while it ran.", hint)
-    return End(State.CANCELLED, "Stopped on request.")
+        hint = _("Start it again, or wait for its next planned time.")
+        return End(State.CANCELLED, _("The workers were stopped while it ran."), hint)
+    return End(State.CANCELLED, _("Stopped on request."))
 
 
 def _failed(error: OperationFailed) -> End:
@@ -130,12 +131,13 @@ def _broken(error: BaseException) -> End:
 
     if isinstance(error, TimeoutException):
         return End(
-            State.FAILED, f"It took longer than jobs may: {error}.",
-            "Look at its log for the phase that hung; a backup of this size may need several plans.",
+            State.FAILED, _("It took longer than jobs may: %(error)s.") % {"error": error},
+            _("Look at its log for the phase that hung; a backup of this size may need several plans."),
         )  # fmt: skip
     return End(
-        State.FAILED, f"An unexpected error: {type(error).__name__}: {error}",
-        "This is a bug of the DR Center, or of a library; the worker's log has the details.",
+        State.FAILED,
+        _("An unexpected error: %(kind)s: %(error)s") % {"kind": type(error).__name__, "error": error},
+        _("This is a bug of the DR Center, or of a library; the worker's log has the details."),
     )  # fmt: skip
 
 
