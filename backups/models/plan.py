@@ -1,7 +1,7 @@
 """Sources, destinations, and the plans that bring them together."""
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -14,6 +14,9 @@ from backups.engines.base import Engine
 from backups.models.level import Level
 from backups.schedule import Cron, InvalidCron
 from drcenter.systems.models import System, known_zone
+
+if TYPE_CHECKING:
+    from backups.models.set import Set
 
 
 class Tier(models.TextChoices):
@@ -113,8 +116,9 @@ class Plan(models.Model):
         help_text=_("To the recovery keys. Without it anybody who reads the store reads the data."),
     )
     compression = models.PositiveSmallIntegerField(
-        _("compression level"), default=3, validators=[MinValueValidator(1), MaxValueValidator(19)]
-    )
+        _("compression level"), default=2, validators=[MinValueValidator(1), MaxValueValidator(19)],
+        help_text=_("Of zstd. 2 takes a quarter less time than 3, for about 5 % more bytes; 9 and more are slow."),
+    )  # fmt: skip
     bandwidth_mib = models.PositiveIntegerField(
         _("bandwidth limit in MiB/s"), null=True, blank=True, validators=[MinValueValidator(1)]
     )
@@ -143,12 +147,7 @@ class Plan(models.Model):
     def target_age(self) -> timedelta:
         return timedelta(hours=self.target_age_hours)
 
-    @property
-    def options_for_job(self) -> dict[str, Any]:
-        """What the stream needs to know."""
-        limit = self.bandwidth_mib * 1024 * 1024 if self.bandwidth_mib else None
-        return {"compression": self.compression, "bytes_per_second": limit}
-
-    def newest_good(self) -> "Any":
+    def newest_good(self) -> "Set | None":
         """The newest complete set of this plan, or None."""
-        return self.sets.complete().order_by("-started_at").first()
+        newest: Set | None = self.sets.complete().order_by("-started_at").first()
+        return newest

@@ -1,0 +1,1 @@
+"""Measures beside the tools that one would take instead: `make bench`."""
