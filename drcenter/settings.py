@@ -1,8 +1,11 @@
 """All settings, from the environment only. docs/configuration.md lists every name."""
 
+import os
 import secrets as _random
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
@@ -29,8 +32,12 @@ def _secret_key() -> str:
         return given
     path = STATE_DIR / "secret_key"
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(_random.token_urlsafe(50))
+        # Several processes may start at once: whole, or not at all, and the first one stays.
+        with NamedTemporaryFile("w", dir=STATE_DIR) as fresh:
+            fresh.write(_random.token_urlsafe(50))
+            fresh.flush()
+            with suppress(FileExistsError):
+                os.link(fresh.name, path)
     return path.read_text()
 
 
@@ -113,6 +120,8 @@ LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 SECURE_SSL_REDIRECT = BEHIND_TLS
+# Probes ask from inside, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = int(timedelta(days=30).total_seconds()) if BEHIND_TLS else 0
 if BEHIND_TLS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
