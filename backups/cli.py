@@ -3,17 +3,22 @@
 import getpass
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
-from backups.models import Copy, Plan, Set
+from backups.models import Copy, Destination, Plan, Set
+from backups.models.level import RANK
 from drcenter.errors import OperationFailed
 from drcenter.secrets import Secret
 from drcenter.systems.models import System
 
 FINE, FAILED, USAGE, NEEDS_ATTENTION = 0, 1, 2, 3
+# Sets that are named when one is not found.
+SHOWN = 3
 
 
 def actor() -> str:
@@ -21,55 +26,105 @@ def actor() -> str:
     return f"shell:{os.environ.get('SUDO_USER') or getpass.getuser()}"
 
 
+def usage(message: str) -> CommandError:
+    """As the error of a command that was called wrongly."""
+    return CommandError(message, returncode=USAGE)
+
+
+def failed(error: OperationFailed) -> CommandError:
+    """As the command's error: the sentence and the hint."""
+    return CommandError(str(error), returncode=FAILED)
+
+
+def listed(names: Iterable[str], otherwise: str) -> str:
+    return ", ".join(names) or otherwise
+
+
 def system_named(slug: str) -> System:
     """Raises CommandError that lists what there is."""
     found = System.objects.filter(slug=slug).first() or System.objects.filter(name=slug).first()
     if found is None:
-        known = ", ".join(System.objects.values_list("slug", flat=True)) or _(
-            "none yet: manage.py protect PATH_OR_URL"
+        known = listed(
+            System.objects.order_by("slug").values_list("slug", flat=True),
+            _("none yet: manage.py protect PATH_OR_URL"),
         )
-        raise CommandError(
-            _("There is no system %(slug)s. There are: %(known)s") % {"slug": slug, "known": known},
-            returncode=USAGE,
-        )
+        raise usage(_("There is no system %(slug)s. There are: %(known)s") % {"slug": slug, "known": known})
     return found
 
 
 def plan_of(system: System, name: str | None) -> Plan:
-    """The plan of that name, or the only one. Raises CommandError when it has to be named."""
+    """The plan of that name, or the only one. Raises CommandError that lists them when it has to be named."""
     plans = system.plans.all()
     if name is not None:
         plans = plans.filter(name=name)
     if len(plans) == 1:
         return plans[0]
-    known = ", ".join(system.plans.values_list("name", flat=True)) or _("none")
-    raise CommandError(
-        _("Name one of its plans with --profile: %(known)s") % {"known": known}, returncode=USAGE
-    )
+    known = listed(system.plans.values_list("name", flat=True), _("none"))
+    if name is not None:
+        text = _("%(system)s has no plan %(name)s. It has: %(known)s")
+        raise usage(text % {"system": system.slug, "name": name, "known": known})
+    raise usage(_("Name one of its plans with --profile: %(known)s") % {"known": known})
 
 
 def set_named(text: str) -> Set:
-    """A set by `system/identifier`, by identifier, or the newest complete one of a system."""
-    sets = Set.objects.complete().order_by("-id")
-    identifier = text.rpartition("/")[2]
-    found = sets.filter(identifier=identifier).first() or sets.filter(system__slug=text).first()
-    if found is None:
-        raise CommandError(
-            _("There is no complete set %(text)s; manage.py backup list shows them.") % {"text": text},
-            returncode=USAGE,
-        )
-    return found
+    """A set by `system/identifier`, by identifier, or the newest usable one of a system.
+
+    Raises CommandError that lists what there is.
+    """
+    slug, slash, identifier = text.rpartition("/")
+    sets = Set.objects.complete().filter(identifier=identifier)
+    if slash:
+        sets = sets.filter(system__slug=slug)
+    if identifier and (found := sets.first()) is not None:
+        return found
+    system = System.objects.filter(slug=text).first() or System.objects.filter(name=text).first()
+    if system is not None and (newest := newest_of(system)) is not None:
+        return newest
+    raise usage(
+        _("There is no complete set %(text)s. %(known)s") % {"text": text, "known": _known_sets(slug, system)}
+    )
+
+
+def newest_of(system: System) -> Set | None:
+    """The newest complete set with a copy that is not damaged.
+
+    What was saved before a restore is never meant, unless it is named: it holds what somebody wanted to be rid of.
+    """
+    sets = system.sets.complete().exclude(reason=Set.Reason.SAFETY)
+    usable = sets.filter(copies__state=Copy.State.COMPLETE)
+    return usable.order_by("-moment", "-pk").distinct().first()
+
+
+def _known_sets(slug: str, system: System | None) -> str:
+    sets = Set.objects.complete().order_by("-pk")
+    if system is not None or slug:
+        sets = sets.filter(system__slug=slug or (system.slug if system else ""))
+    names = [str(one) for one in sets.select_related("system")[:SHOWN]]
+    if not names:
+        return _("There is none yet: manage.py backup run SYSTEM --wait")
+    return _("The newest: %(names)s; manage.py backup list shows more.") % {"names": ", ".join(names)}
 
 
 def copy_of(one: Set, destination: str | None) -> Copy:
     """The copy at `destination`, or the best one. Raises CommandError when there is none that is complete."""
-    copies = one.copies.filter(state=Copy.State.COMPLETE)
-    if destination is not None:
-        copies = copies.filter(destination__name=destination)
-    best = copies.order_by("-level", "pk").first()
-    if best is None:
-        raise CommandError(_("The set %(set)s has no complete copy there.") % {"set": one}, returncode=FAILED)
-    return best
+    copies = list(one.copies.select_related("destination"))
+    known = listed(
+        sorted(f"{copy.destination.name} ({copy.get_state_display()})" for copy in copies), _("none")
+    )
+    if destination is not None and not Destination.objects.filter(name=destination).exists():
+        raise usage(
+            _("There is no destination %(name)s. The set %(set)s has copies at: %(known)s")
+            % {"name": destination, "set": one, "known": known}
+        )
+    good = [
+        copy
+        for copy in copies
+        if copy.state == Copy.State.COMPLETE and destination in {None, copy.destination.name}
+    ]
+    if not good:
+        text = _("The set %(set)s has no complete copy there. Its copies: %(known)s")
+        raise CommandError(text % {"set": one, "known": known}, returncode=FAILED)
+    return max(good, key=lambda copy: (RANK[copy.level], -copy.pk))
 
 
 def identity_from(file: str | None, *, encrypted: bool) -> Secret | None:
@@ -78,15 +133,10 @@ def identity_from(file: str | None, *, encrypted: bool) -> Secret | None:
         try:
             return Secret(Path(file).read_text())
         except OSError as error:
-            raise CommandError(f"{file}: {error.strerror}", returncode=USAGE) from None
-    from django.conf import settings
-
+            raise usage(f"{file}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise usage(_("%(file)s is no identity file.") % {"file": file}) from None
     if not encrypted or settings.DRILL_IDENTITY or not sys.stdin.isatty():
         return None
     typed = getpass.getpass(_("Identity (AGE-SECRET-KEY-…, empty for none): "))
     return Secret(typed) if typed.strip() else None
-
-
-def failed(error: OperationFailed) -> CommandError:
-    """As the command's error: the sentence and the hint."""
-    return CommandError(str(error), returncode=FAILED)

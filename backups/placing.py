@@ -4,14 +4,29 @@ from collections.abc import Iterable, Sequence
 
 from django.utils.translation import gettext as _
 
+from backups.decode import BLOCK, Damaged, Decoder
 from backups.engines.base import Engine
 from backups.models import Part
-from backups.readback import Damaged, ReadableCopy
-from backups.stream import BLOCK, DAMAGE_HINT, Decoder
+from backups.readback import ReadableCopy
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext
-from drcenter.process import DEVNULL, PIPE, Command, start, write_all
+from drcenter.process import DEVNULL, PIPE, Child, Command, start, write_all
+
+LOCKED = (
+    "Other sessions use these tables: stop queue workers, cron jobs and open clients, or end their sessions on"
+    " the server, then try again."
+)
+# What tools say -> what to do about it.
+HINTS = {
+    "lock timeout": LOCKED,
+    "Lock wait timeout": LOCKED,
+    "No space left on device": "Make room where the data are kept; a load that clears first needs space for both.",
+    "Disk quota exceeded": "Make room where the data are kept; a load that clears first needs space for both.",
+    "gone away": "Look whether the database server runs, and at its log.",
+    "server closed the connection": "Look whether the database server runs, and at its log.",
+    "Lost connection": "Look whether the database server runs, and at its log.",
+}
 
 
 def place_source(
@@ -24,9 +39,7 @@ def place_source(
             _consume(context, place, part, plain)
             plain.finish()
         if (plain.stored_sha256, plain.stored_size) != (part.stored_sha256, part.stored_size):
-            raise Damaged(
-                f"{part.key}: the bytes are not those that were stored.", DAMAGE_HINT, permanent=True
-            )
+            raise Damaged(f"{part.key}: the bytes are not those that were stored.")
     place.finish(witness)
 
 
@@ -49,12 +62,21 @@ def _feed(context: JobContext, command: Command, plain: Decoder) -> None:
             while block := plain.read(BLOCK):
                 write_all(child.stdin, block)
         except BrokenPipeError:
-            child.wait_good()
+            _end_well(child)
             if not command.stops_early:
                 raise OperationFailed(f"{command.tool} stopped reading before the end.") from None
         child.stdin.close()
-        child.wait_good()
+        _end_well(child)
     context.check()
+
+
+def _end_well(child: Child) -> None:
+    """Raises OperationFailed unless the command ended well, with what to do where its last words are known."""
+    try:
+        child.wait_good()
+    except OperationFailed as error:
+        known = (hint for text, hint in HINTS.items() if text in error.message)
+        raise OperationFailed(error.message, next(known, error.hint), permanent=error.permanent) from None
 
 
 def by_source(parts: Iterable[Part]) -> dict[str, list[Part]]:

@@ -2,182 +2,296 @@
 
 Once something was overwritten, a failure (or a request to stop) leads back: the safety set is restored with the
 ephemeral identity that this attempt still holds, and the application is started. If that fails as well, the
-application stays stopped, and the recovery says so.
+application stays stopped, and the recovery says so, why, and what to do.
 """
 
+import os
+import shlex
+import time
 from collections.abc import Sequence
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from backups import engines, layout, take
-from backups.models import Copy, Part, Recovery, Set, Source
+from backups.engines.base import Engine
+from backups.models import Copy, Part, Plan, Recovery, Set, Source
 from backups.placing import by_source, place_source
 from backups.recovering import Recovering
 from backups.taking import Taking
 from backups.witness import Witness, differences
 from drcenter.errors import OperationFailed
-from drcenter.systems.commands import run_commands
+from drcenter.systems.commands import check_commands, run_commands
+from drcenter.systems.models import System
+
+# Seconds between tries on the way back: a database server that was killed takes as long to come up again.
+PAUSES: Sequence[float] = (2, 5, 10, 20, 30)
+# What keeps Laravel down: it has to survive the restore of the files around it.
+MARKERS = ("storage/framework/down", "storage/framework/maintenance.php")
 
 
-def describe(copy: Copy, sources: Sequence[Source]) -> list[str]:
+def describe(copy: Copy, sources: Sequence[Source], *, skip_safety: bool = False) -> list[str]:
     """What `restore` will do, in order, one sentence each."""
     system = copy.set.system
-    shown = [" ".join(words) for words in system.pause_command]
     lines = [_("Read every part of the copy at %(place)s and check it.") % {"place": copy.destination}]
-    lines += [_("Stop the application: %(command)s") % {"command": command} for command in shown]
-    if not shown:
+    lines += [
+        _("Stop the application: %(command)s") % {"command": text} for text in _shown(system.pause_command)
+    ]
+    if not system.pause_command:
         lines.append(_("The application is NOT stopped: the system has no stop commands."))
-    lines.append(_("Back up what is there now, as a safety set, to go back to."))
+    if skip_safety:
+        lines.append(_("NO safety backup, as asked for: there is no way back."))
+    else:
+        lines.append(_("Back up what is there now, as a safety set, to go back to."))
     lines += [
         _("Overwrite %(target)s on %(host)s.") % {"target": engine.target, "host": engine.host}
         for engine in (source.build() for source in sources)
     ]
     lines.append(_("Compare with the witness of the set, and count the critical tables."))
+    lines += [_("Clean up: %(command)s") % {"command": text} for text in _shown(system.after_restore_command)]
     lines += [
-        _("Clean up: %(command)s") % {"command": " ".join(words)} for words in system.after_restore_command
-    ]
-    lines += [
-        _("Start the application: %(command)s") % {"command": " ".join(words)}
-        for words in system.resume_command
+        _("Start the application: %(command)s") % {"command": text} for text in _shown(system.resume_command)
     ]
     lines.append(
-        _(
+        _("If a step fails: leave the application stopped, and say so.")
+        if skip_safety
+        else _(
             "If a step fails: put the safety set back and start the application, or leave it stopped and say so."
         )
     )
     return lines
 
 
+def _shown(commands: Sequence[Sequence[str]]) -> list[str]:
+    return [shlex.join(words) for words in commands]
+
+
+def check(recovering: Recovering) -> None:
+    """Raises OperationFailed, before anything is done, for what would only turn up half-way."""
+    check_commands(recovering.set.system)
+    if not recovering.recovery.skip_safety and _safety_plan(recovering) is None:
+        raise OperationFailed(
+            _("There is no plan any more that says where the safety set is to be kept."),
+            _("Make a plan for the system, or restore without the safety backup."),
+            permanent=True,
+        )
+
+
 def restore(recovering: Recovering) -> None:
     """Do it. Raises what made it fail, with `recovering.end_state` saying how things were left."""
-    safety: Taking | None = None
-    touched: list[Source] = []
+    act = _Act(recovering)
     try:
-        _stop(recovering)
-        safety = _save(recovering)
+        act.stop()
+        act.save()
         for source, parts in recovering.sources():
-            touched.append(source)
-            _overwrite(recovering, source, parts)
-        _clean_up(recovering)
+            act.overwrite(source, parts)
+        act.clean_up()
+        recovering.context.check()
     except BaseException as error:
-        _go_back(recovering, safety, touched, error)
+        act.go_back(error)
         raise
-    _start(recovering)
+    act.start(_("The data are restored; only the start failed."))
 
 
-def _stop(recovering: Recovering) -> None:
-    system = recovering.set.system
-    for command in system.pause_command:
-        with recovering.step(_("stop"), " ".join(command)):
-            run_commands(system, [command], recovering.context.children)
+class _Act:
+    """One restore over production: what was overwritten so far, and the safety set to go back to."""
+
+    def __init__(self, recovering: Recovering) -> None:
+        self.recovering, self.context = recovering, recovering.context
+        self.system: System = recovering.set.system
+        self.safety: Taking | None = None
+        self.touched: list[Source] = []
+
+    # ------------------------------------------------------------------ forward
+
+    def stop(self) -> None:
+        self._run(_("stop"), self.system.pause_command)
+
+    def save(self) -> None:
+        """The safety set of what is about to be overwritten; its ephemeral identity stays in memory."""
+        recovering = self.recovering
+        if recovering.recovery.skip_safety:
+            self.context.log(_("Without a safety backup, as asked for: there is no way back."), "warning")
+            return
+        taking = Taking(self.context, _safety_row(recovering))
+        with recovering.step(_("safety backup"), str(taking.set)):
+            try:
+                take.store_set(taking, [source for source, _parts in recovering.sources()])
+            except BaseException as error:
+                take.fail(taking, error)
+                raise
+        self.safety = taking
+
+    def overwrite(self, source: Source, parts: Sequence[Part]) -> None:
+        recovering, expected = self.recovering, self.recovering.expected(source)
+        place = _place(self.system, source)
+        self.touched.append(source)
+        with recovering.step(_("overwrite"), f"{place.target} @ {place.host}"):
+            place.prepare(overwrite=True)
+            place_source(self.context, recovering.readable, parts, place, expected)
+        with recovering.step(_("compare"), place.target):
+            found = place.witness()
+            recovering.note_differences(source.name, differences(expected, found))
+        with recovering.step(_("count the critical tables"), place.target):
+            check_counts(recovering.count(source, place), expected, found)
+
+    def clean_up(self) -> None:
+        self._run(_("clean up"), self.system.after_restore_command)
+
+    def start(self, hint: str) -> None:
+        """Start the application. From here on nothing stops it half-way. What fails leaves it stopped, wholly."""
+        recovering = self.recovering
+        recovering.end_state, recovering.hint = Recovery.State.DOWN, f"{hint} {self._start_by_hand()}"
+        self.context.go_on()
+        done = 0
+        try:
+            for command in self.system.resume_command:
+                self._run(_("start"), [command])
+                done += 1
+        except OperationFailed:
+            if done:
+                self._stop_again()
+            raise
+        recovering.end_state = recovering.hint = ""
+
+    def _stop_again(self) -> None:
+        """Some start commands went through, one did not: stop what they started."""
+        try:
+            self._run(_("stop again"), self.system.pause_command)
+        except OperationFailed as error:
+            self.context.log(_("It could not be stopped again: %(error)s") % {"error": error}, "error")
+
+    def _run(self, what: str, commands: Sequence[Sequence[str]]) -> None:
+        for command in commands:
+            with self.recovering.step(what, shlex.join(command)):
+                for line in run_commands(self.system, [command], self.context.children):
+                    self.context.log(line)
+
+    # ------------------------------------------------------------------ back
+
+    def go_back(self, error: BaseException) -> None:
+        """After a failure: put back what was overwritten, then start; or leave it stopped. Raises nothing of its
+        own but what ends the process, and a job that was taken away."""
+        recovering = self.recovering
+        recovering.end_state, recovering.hint = Recovery.State.DOWN, self._what_now()
+        stopped = recovering.was_stopped(error)
+        self.context.go_on()
+        self.context.log(str(error) or type(error).__name__, "error")
+        if self.touched and self.safety is None:
+            recovering.afterword = _("There is no safety set to go back to: the application stays stopped.")
+            return
+        failures = [text for source in self.touched if (text := self._try_to_put_back(source))]
+        if not failures:
+            try:
+                self.start(self._what_now())
+            except Exception as second:  # noqa: BLE001 - whatever it is, the application is not up
+                failures = [str(second)]
+        if failures:
+            recovering.end_state = Recovery.State.DOWN
+            recovering.afterword = _("The way back failed too: %(errors)s") % {"errors": " ".join(failures)}
+            return
+        untouched = Recovery.State.CANCELLED if stopped else Recovery.State.FAILED
+        recovering.end_state = Recovery.State.ROLLED_BACK if self.touched else untouched
+        recovering.hint = self._hint_after(error)
+
+    def _try_to_put_back(self, source: Source) -> str:
+        """Why it could not be put back; "" if it was. What may pass is tried again for a while."""
+        for pause in (*PAUSES, None):
+            try:
+                self._put_back(source)
+            except Exception as error:  # noqa: BLE001 - the other sources have to be put back all the same
+                self.context.log(str(error), "error")
+                if pause is None or getattr(error, "permanent", True):
+                    return str(error)
+                time.sleep(pause)
+            else:
+                return ""
+        return ""
+
+    def _put_back(self, source: Source) -> None:
+        if self.safety is None:
+            return
+        place, safety = _place(self.system, source), self.safety
+        expected = Witness.from_json(safety.sources[source.name]["witness"])
+        with self.recovering.step(_("put the safety set back"), place.target):
+            place.prepare(overwrite=True)
+            place_source(self.context, safety.readable, by_source(safety.parts)[source.name], place, expected)
+        with self.recovering.step(_("compare with the safety set"), place.target):
+            found = differences(expected, place.witness())
+            self.recovering.note_differences(f"{source.name} ({_('safety set')})", found)
+
+    # ------------------------------------------------------------------ what to do
+
+    def _hint_after(self, error: BaseException) -> str:
+        hint = str(getattr(error, "hint", ""))
+        if self.safety is None and not self.touched and self.recovering.recovery.safety_set is not None:
+            return f"{hint} {_('If what is there is beyond saving, restore again without the safety backup.')}".strip()
+        return hint
+
+    def _what_now(self) -> str:
+        if not self.touched:
+            return f"{_('Nothing was overwritten.')} {self._start_by_hand()}"
+        return what_now(self.safety.set if self.safety is not None else None, self._start_by_hand())
+
+    def _start_by_hand(self) -> str:
+        return start_by_hand(self.system)
 
 
-def _save(recovering: Recovering) -> Taking | None:
-    """The safety set of what is about to be overwritten; its ephemeral identity stays in memory for the way back."""
-    if recovering.recovery.skip_safety:
-        recovering.context.log(_("Without a safety backup, as asked for: there is no way back."), "warning")
-        return None
-    plan = recovering.set.plan or recovering.set.system.plans.first()
+def what_now(safety: Set | None, start: str) -> str:
+    """What to do when production may be half restored, and the application is stopped."""
+    if safety is None:
+        return _("Cure the cause, restore again, then start it. %(start)s") % {"start": start}
+    return _(
+        "Cure the cause, then restore again, or go back to what was there before, the safety set %(set)s: "
+        "manage.py recover full %(system)s --set %(identifier)s --production. %(start)s"
+    ) % {"set": safety, "system": safety.system.slug, "identifier": safety.identifier, "start": start}
+
+
+def start_by_hand(system: System) -> str:
+    commands = "; ".join(_shown(system.resume_command))
+    return _("Start the application by hand: %(commands)s") % {"commands": commands} if commands else ""
+
+
+def check_counts(counted: dict[str, int], expected: Witness, found: Witness) -> None:
+    """Raises OperationFailed when a critical table has not the number of rows that it had.
+
+    The two witnesses are compared, which count alike (old rows of versioned tables included); `counted` names
+    the tables, with or without their schema.
+    """
+    for table, rows in counted.items():
+        for name, known in expected.contents.items():
+            if name != table and not name.endswith(f".{table}"):
+                continue
+            now = found.contents[name].count if name in found.contents else rows
+            if known.count != now:
+                raise OperationFailed(
+                    _("%(table)s has %(found)d rows after the restore, the set has %(known)d.")
+                    % {"table": table, "found": now, "known": known.count}
+                )
+
+
+def _safety_plan(recovering: Recovering) -> Plan | None:
+    return recovering.set.plan or recovering.set.system.plans.first()
+
+
+def _safety_row(recovering: Recovering) -> Set:
+    plan = _safety_plan(recovering)
     one = Set.objects.create(
         system=recovering.set.system, plan=plan, reason=Set.Reason.SAFETY, state=Set.State.RUNNING, attempt=1,
         identifier=layout.new_identifier(timezone.now(), 1), started_at=timezone.now(),
-        job=recovering.context.job, encrypted=plan.encrypt if plan else True,
+        job=recovering.context.job, encrypted=plan is None or plan.encrypt,
     )  # fmt: skip
-    Recovery.objects.filter(pk=recovering.recovery.pk).update(safety_set=one)
+    recovering.mine().update(safety_set=one)
     recovering.recovery.safety_set = one
-    taking = Taking(recovering.context, one)
-    with recovering.step(_("safety backup"), str(one)):
-        try:
-            take.store_set(taking, [source for source, _parts in recovering.sources()])
-        except OperationFailed as error:
-            take.fail(taking, error)
-            hint = _("If what is there is beyond saving, restore again without the safety backup.")
-            raise OperationFailed(
-                error.message, f"{error.hint} {hint}".strip(), permanent=error.permanent
-            ) from error
-        except BaseException as error:
-            take.fail(taking, error)
-            raise
-    return taking
+    return one
 
 
-def _overwrite(recovering: Recovering, source: Source, parts: Sequence[Part]) -> None:
+def _place(system: System, source: Source) -> Engine:
+    """The source's own place. The marker of maintenance mode is never touched, whatever its options say."""
     place = engines.build(source.engine, source.options)
-    expected = Witness.from_json(recovering.details["sources"][source.name]["witness"])
-    with recovering.step(_("overwrite"), f"{place.target} @ {place.host}"):
-        place.prepare(overwrite=True)
-        place_source(recovering.context, recovering.readable, parts, place, expected)
-    with recovering.step(_("compare"), place.target):
-        recovering.note_differences(source, differences(expected, place.witness()))
-    with recovering.step(_("count the critical tables"), place.target):
-        recovering.count(source, place)
-        _check_counts(recovering, source, expected)
-
-
-def _check_counts(recovering: Recovering, source: Source, expected: Witness) -> None:
-    """Raises OperationFailed when a critical table has not the number of rows that it had."""
-    for table, rows in recovering.recovery.counts.get(source.name, {}).items():
-        known = expected.contents.get(table)
-        if known is not None and known.count != rows:
-            raise OperationFailed(
-                _("%(table)s has %(found)d rows after the restore, the set has %(known)d.")
-                % {"table": table, "found": rows, "known": known.count}
-            )
-
-
-def _clean_up(recovering: Recovering) -> None:
-    system = recovering.set.system
-    for command in system.after_restore_command:
-        with recovering.step(_("clean up"), " ".join(command)):
-            run_commands(system, [command], recovering.context.children)
-
-
-def _start(recovering: Recovering) -> None:
-    system = recovering.set.system
-    recovering.end_state = Recovery.State.DOWN
-    for command in system.resume_command:
-        with recovering.step(_("start"), " ".join(command)):
-            run_commands(system, [command], recovering.context.children)
-    recovering.end_state = ""
-
-
-def _go_back(
-    recovering: Recovering, safety: Taking | None, touched: Sequence[Source], error: BaseException
-) -> None:
-    """After a failure: put back what was overwritten, then start; or leave it stopped."""
-    recovering.end_state = Recovery.State.DOWN
-    recovering.context.go_on()
-    recovering.context.log(str(error) or type(error).__name__, "error")
-    if touched and safety is None:
-        recovering.context.log(
-            _("There is no safety set to go back to: the application stays stopped."), "error"
-        )
-        return
-    try:
-        for source in touched:
-            _put_back(recovering, safety, source)
-        _start(recovering)
-    except OperationFailed as second:
-        recovering.end_state = Recovery.State.DOWN
-        recovering.context.log(_("The way back failed too: %(error)s") % {"error": second}, "error")
-        return
-    cancelled = recovering.context.cancelled and not touched
-    recovering.end_state = (
-        Recovery.State.ROLLED_BACK
-        if touched
-        else Recovery.State.CANCELLED
-        if cancelled
-        else Recovery.State.FAILED
-    )
-
-
-def _put_back(recovering: Recovering, safety: Taking | None, source: Source) -> None:
-    if safety is None:
-        return
-    place = source.build()
-    parts = by_source(safety.parts)[source.name]
-    expected = Witness.from_json(safety.sources[source.name]["witness"])
-    with recovering.step(_("put the safety set back"), place.target):
-        place.prepare(overwrite=True)
-        place_source(recovering.context, safety.readable, parts, place, expected)
+    if source.engine != "files" or not system.commands_directory:
+        return place
+    root = os.path.realpath(place.options["path"])
+    markers = [os.path.realpath(os.path.join(system.commands_directory, name)) for name in MARKERS]
+    inside = [os.path.relpath(marker, root) for marker in markers if marker.startswith(f"{root}/")]
+    return place.replaced(keep=list(dict.fromkeys([*place.options["keep"], *inside])))

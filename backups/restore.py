@@ -1,26 +1,30 @@
 """Restores sources of a set, beside the originals or over production."""
 
+import logging
+import time
 from collections.abc import Sequence
 
-from django.db import transaction
+from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import details, engines, identities, production, readback
+from backups import beside, details, identities, production, readback
 from backups.models import Copy, Recovery, Set, Source
-from backups.placing import by_source, place_source
+from backups.placing import by_source
 from backups.recovering import Recovering
 from backups.take import abandon
-from backups.witness import Witness, differences
 from drcenter.audit.models import Result
 from drcenter.audit.record import record
 from drcenter.errors import Cancelled, OperationFailed
 from drcenter.jobs.context import JobContext
 from drcenter.jobs.enqueue import enqueue
 from drcenter.jobs.models import Job, State
+from drcenter.jobs.work import PAUSES
 from drcenter.notify.deliver import tell
 from drcenter.notify.models import Event
 from drcenter.secrets import Secret, redact
+
+logger = logging.getLogger(__name__)
 
 KIND = "backups.restore"
 
@@ -35,16 +39,10 @@ def request_beside(
 ) -> Recovery:
     """Ask for a restore into new databases and directories: `names` says which, by source name.
 
-    Raises OperationFailed when a name is missing or is the original.
+    Raises OperationFailed when a name is missing, or leads to an original, into one, or to the same place twice.
     """
     chosen = chosen_sources(copy, sources)
-    for source in chosen:
-        if not names.get(source.name, "").strip():
-            raise OperationFailed(
-                _("%(source)s needs a name beside the original.") % {"source": source}, permanent=True
-            )
-        if source.build().beside(names[source.name]).target == source.build().target:
-            raise OperationFailed(_("This is the original, not a place beside it."), permanent=True)
+    beside.check_places(copy.set.system, chosen, names)
     return _request(copy, chosen, Recovery.Place.BESIDE, requested_by, identity, names=names)
 
 
@@ -82,9 +80,20 @@ def request_production(  # noqa: PLR0913 - all are named
     )
 
 
-def describe_production(copy: Copy, sources: Sequence[Source]) -> list[str]:
+def describe_production(copy: Copy, sources: Sequence[Source], *, skip_safety: bool = False) -> list[str]:
     """What a restore over production will do, in order, one sentence each."""
-    return production.describe(copy, chosen_sources(copy, sources))
+    return production.describe(copy, chosen_sources(copy, sources), skip_safety=skip_safety)
+
+
+def restorable_sources(copy: Copy) -> tuple[list[Source], list[str]]:
+    """The sources of the set that still exist here, in the set's order, and the names of those that do not.
+
+    One that has another engine by now is another one.
+    """
+    held = by_source(list(copy.set.parts.all()))
+    known = {source.name: source for source in copy.set.system.sources.all()}
+    there = [name for name, parts in held.items() if name in known and known[name].engine == parts[0].engine]
+    return [known[name] for name in there], [name for name in held if name not in there]
 
 
 def chosen_sources(copy: Copy, sources: Sequence[Source]) -> list[Source]:
@@ -93,13 +102,23 @@ def chosen_sources(copy: Copy, sources: Sequence[Source]) -> list[Source]:
         raise OperationFailed(
             _("This copy is not complete, or is damaged. Choose another one."), permanent=True
         )
-    held = list(by_source(list(copy.set.parts.all())))
-    known = {source.name: source for source in copy.set.system.sources.all()}
-    wanted = [source.name for source in sources] or held
+    there, gone = restorable_sources(copy)
+    known = [source.name for source in there]
+    wanted = [source.name for source in sources] or [*known, *gone]
     for name in wanted:
-        if name not in held or name not in known:
-            raise OperationFailed(_("The set has no source %(name)s.") % {"name": name}, permanent=True)
-    return [known[name] for name in held if name in wanted]
+        if name in gone:
+            raise OperationFailed(
+                _("The source %(name)s of this set was deleted here, or became another one.")
+                % {"name": name},
+                _("Choose the others; its own parts are restored by restore.sh, which lies in the set."),
+                permanent=True,
+            )
+        if name not in known:
+            raise OperationFailed(
+                _("The set has no source %(name)s. It has: %(known)s")
+                % {"name": name, "known": ", ".join([*known, *gone])}, permanent=True,
+            )  # fmt: skip
+    return [source for source in there if source.name in wanted]
 
 
 def _request(
@@ -136,26 +155,28 @@ def restore_job(context: JobContext, pk: int) -> None:
     if not won:
         raise OperationFailed(_("This recovery is not waiting any more."), permanent=True)
     recovery = Recovery.objects.select_related("copy__set__system", "copy__destination").get(pk=pk)
+    # What fails in here is written down by `ended`.
     recovering = Recovering(context, recovery)
     try:
         _restore(recovering)
     except BaseException as error:
-        _fail(recovering, error)
-        raise
+        raise _fail(recovering, error) from error
     _finish(recovering, Recovery.State.SUCCEEDED)
 
 
 def _restore(recovering: Recovering) -> None:
-    one = recovering.set
+    one, production_too = recovering.set, recovering.recovery.place == Recovery.Place.PRODUCTION
+    if production_too:
+        production.check(recovering)
     recovering.identities = identities.brought(recovering.context.job) if one.encrypted else []
     identities.needed(one.recipients if one.encrypted else [], recovering.identities)
     with recovering.step(_("read and check every part"), recovering.recovery.copy.destination.name):
         _check_parts(recovering)
         recovering.details = details.read(recovering.readable, encrypted=one.encrypted)
-    if recovering.recovery.place == Recovery.Place.PRODUCTION:
+    if production_too:
         production.restore(recovering)
     else:
-        _restore_beside(recovering)
+        beside.restore(recovering)
 
 
 def _check_parts(recovering: Recovering) -> None:
@@ -165,57 +186,98 @@ def _check_parts(recovering: Recovering) -> None:
         readback.check(recovering.readable, part, recovering.context.advance)
 
 
-def _restore_beside(recovering: Recovering) -> None:
-    for source, parts in recovering.sources():
-        name = recovering.recovery.names[source.name]
-        place = engines.build(source.engine, source.options).beside(name)
-        with recovering.step(_("prepare"), place.target):
-            place.prepare(overwrite=False)
-        expected = Witness.from_json(recovering.details["sources"][source.name]["witness"])
-        try:
-            with recovering.step(_("restore"), place.target):
-                place_source(recovering.context, recovering.readable, parts, place, expected)
-        except BaseException:
-            with recovering.step(_("remove what is half restored"), place.target):
-                place.drop()
-            raise
-        with recovering.step(_("compare"), place.target):
-            found = differences(expected, place.witness())
-            recovering.note_differences(source, found)
-        recovering.count(source, place)
-
-
-def _fail(recovering: Recovering, error: BaseException) -> None:
-    cancelled = isinstance(error, Cancelled) or recovering.context.cancelled
-    state = recovering.end_state or (Recovery.State.CANCELLED if cancelled else Recovery.State.FAILED)
-    recovering.recovery.message = redact(getattr(error, "message", "") or str(error) or type(error).__name__)
-    recovering.recovery.hint = redact(getattr(error, "hint", ""))
+def _fail(recovering: Recovering, error: BaseException) -> BaseException:
+    """Write down how it failed; what the job is to be told."""
+    stopped = recovering.was_stopped(error)
+    state = recovering.end_state or (Recovery.State.CANCELLED if stopped else Recovery.State.FAILED)
+    why = _("Stopped on request.") if stopped else getattr(error, "message", "") or _unexpected(error)
+    recovery = recovering.recovery
+    recovery.message = redact(f"{why} {recovering.afterword}".strip())
+    hints = [str(getattr(error, "hint", "")), recovering.hint]
+    recovery.hint = redact(" ".join(dict.fromkeys(hint for hint in hints if hint)))
     _finish(recovering, state)
+    if not isinstance(error, Exception):
+        return error
+    if stopped and state != Recovery.State.DOWN:
+        return Cancelled()
+    return OperationFailed(recovery.message, recovery.hint, permanent=getattr(error, "permanent", False))
+
+
+def _unexpected(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _finish(recovering: Recovering, state: str) -> None:
+    """Write the end, however long the panel's database is away: a good restore must not turn into a failed one.
+
+    Raises OperationFailed when the row was taken away meanwhile.
+    """
     recovery = recovering.recovery
     recovery.state, recovery.finished_at = state, timezone.now()
-    good = state == Recovery.State.SUCCEEDED and not recovery.differences
+    for pause in (*PAUSES, None):
+        try:
+            return _write_end(recovering)
+        except DatabaseError as error:
+            if pause is None:
+                raise
+            logger.warning("recovery %s: its end cannot be written yet: %s", recovery.pk, error)
+            connections.close_all()
+            time.sleep(pause)
+    return None
+
+
+def _write_end(recovering: Recovering) -> None:
+    recovery = recovering.recovery
+    names = ("state", "finished_at", "message", "hint", "steps", "counts", "differences")
     title = _("%(recovery)s: %(state)s") % {"recovery": recovery, "state": recovery.get_state_display()}
     with transaction.atomic():
-        recovery.save()
-        record(recovery.requested_by, f"backups.restore.{state}", recovery, message=recovery.message)
-        tell(Event.SUCCESS if good else Event.FAILURE, title, recovery.message)
+        if not recovering.mine().update(**{name: getattr(recovery, name) for name in names}):
+            raise OperationFailed(
+                _("Another attempt has taken this job over; this one stops."), permanent=True
+            )
+        record(recovery.requested_by, f"backups.restore.{recovery.state}", recovery, message=recovery.message)
+        tell(_event(recovery), title, f"{recovery.message} {recovery.hint}".strip())
+
+
+def _event(recovery: Recovery) -> Event:
+    if recovery.state != Recovery.State.SUCCEEDED:
+        return Event.FAILURE
+    return Event.WARNING if recovery.differences else Event.SUCCESS
 
 
 def ended(job: Job) -> None:
-    """After a job that did not end by itself: a worker lost in the middle leaves production stopped."""
+    """After every end of a job: rows that it left unfinished are brought in line. A worker that was lost in the
+    middle leaves production stopped, perhaps half restored; the hint says what to do."""
+    states = {State.LOST: Recovery.State.LOST, State.CANCELLED: Recovery.State.CANCELLED}
+    state = states.get(State(job.state), Recovery.State.FAILED)
     unfinished = Recovery.objects.filter(
-        pk=job.subject, state__in=[Recovery.State.WAITING, Recovery.State.RUNNING]
+        pk=job.subject, job=job, state__in=[Recovery.State.WAITING, Recovery.State.RUNNING]
     )
-    state = Recovery.State.LOST if job.state == State.LOST else Recovery.State.CANCELLED
-    hint = job.hint
-    if unfinished.filter(state=Recovery.State.RUNNING, place=Recovery.Place.PRODUCTION).exists():
-        hint = _(
-            "The application may still be stopped, and half restored. Restore again, then start it by hand."
-        )
-    left = Set.State.LOST if state == Recovery.State.LOST else Set.State.CANCELLED
-    for safety in Set.objects.filter(pk__in=Recovery.objects.filter(pk=job.subject).values("safety_set")):
-        abandon(safety, job, left)
-    unfinished.update(state=state, finished_at=timezone.now(), message=job.message, hint=hint)
+    for recovery in unfinished.select_related("copy__set__system", "safety_set__system"):
+        safety = recovery.safety_set
+        if safety is not None and safety.state == Set.State.RUNNING:
+            # Not as lost: that would have the plan take it once more.
+            abandon(safety, job, Set.State.FAILED)
+        hint = _hint_after_loss(recovery, job) or job.hint
+        with transaction.atomic():
+            if unfinished.update(state=state, finished_at=timezone.now(), message=job.message, hint=hint):
+                record("system", f"backups.restore.{state}", recovery, message=job.message)
+                if state != Recovery.State.CANCELLED:
+                    title = _("%(recovery)s: %(state)s") % {
+                        "recovery": recovery, "state": Recovery.State(state).label}  # fmt: skip
+                    tell(Event.FAILURE, title, f"{job.message} {hint}".strip())
+
+
+def _hint_after_loss(recovery: Recovery, job: Job) -> str:
+    """What may be true of production now. The first step only reads; what follows stops and overwrites."""
+    if recovery.place != Recovery.Place.PRODUCTION or recovery.state != Recovery.State.RUNNING:
+        return ""
+    if len(recovery.steps) < 2:
+        return _("Nothing had been stopped or overwritten yet. Restore again.")
+    safety = recovery.safety_set
+    whole = safety if safety is not None and safety.state == Set.State.COMPLETE else None
+    last = recovery.steps[-1]
+    begun = _("It was at: %(step)s (%(target)s).") % {"step": last["step"], "target": last["target"]}
+    start = production.start_by_hand(recovery.copy.set.system)
+    still = _("The application may still be stopped, and half restored.")
+    return f"{begun} {still} {production.what_now(whole, start)}"

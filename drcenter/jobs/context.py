@@ -116,7 +116,7 @@ class JobContext:
 
         Raises OperationFailed when the job belongs to another attempt: then nothing may be touched any more.
         """
-        if self._stopped.is_set() and self._reason != "cancelled":
+        if self._stopped.is_set() and self._reason == "lost":
             self.check()
         self._deaf = True
         self._stopped.clear()
@@ -137,7 +137,7 @@ class JobContext:
         try:
             beaten = time.monotonic()
             while not self._ended.wait(LOOK_SECONDS):
-                if self.workers_stop and not self._stopped.is_set():
+                if self.workers_stop and not self._deaf and not self._stopped.is_set():
                     self.stop("workers")
                 if time.monotonic() - beaten >= BEAT_SECONDS:
                     self._beat()
@@ -152,7 +152,7 @@ class JobContext:
             self._write_lines()
             if not self._write():
                 self.stop("lost")
-            elif self.mine().exclude(cancel_requested_by="").exists():
+            elif not self._deaf and self.mine().exclude(cancel_requested_by="").exists():
                 self.stop("cancelled")
         except DatabaseError:
             # The panel's database is away: the work goes on; if it stays away, the reaper decides.

@@ -1,30 +1,114 @@
 """Runs a system's own commands: stop, clean up, start."""
 
+import os
+import pwd
+import tempfile
 from collections.abc import Sequence
 
 from drcenter.errors import OperationFailed
-from drcenter.process import Children, Command, run
+from drcenter.process import Children, Command, describe_exit, find, start
 from drcenter.systems.models import System
 
 # Seconds; `php artisan down` takes one, a cluster that drains may take minutes.
 PATIENCE = 600
+# Bytes of a command's output that are looked at.
+TAIL = 4096
+
+
+def check_commands(system: System) -> None:
+    """Raises OperationFailed when a command of the system could not even be started. Runs nothing.
+
+    Asked before anything is touched: a missing `php` must not turn up when the application is to be started.
+    """
+    for words in [*system.pause_command, *system.after_restore_command, *system.resume_command]:
+        try:
+            command = command_for(system, words)
+            find(command.argv[0])
+        except OperationFailed as error:
+            raise OperationFailed(
+                f"{' '.join(words)}: {error.message}", error.hint, permanent=error.permanent
+            ) from error
 
 
 def run_commands(
     system: System, commands: Sequence[Sequence[str]], children: Children | None = None
 ) -> list[str]:
-    """Run them in order, in the system's directory and as its user; their last lines of output.
+    """Run them in order, in the system's directory and as its user; the last line of output of each.
 
     Raises OperationFailed at the first that fails; those after it do not run.
     """
-    outputs = []
-    for words in commands:
-        command = Command(
-            tuple(words), directory=system.commands_directory or None, user=system.commands_user or None
-        )
+    return [_run(system, words, children) for words in commands]
+
+
+def _run(system: System, words: Sequence[str], children: Children | None) -> str:
+    # Into a file, not a pipe: a daemon that a start command leaves behind would hold a pipe open for ever.
+    with tempfile.TemporaryFile() as output:
         try:
-            finished = run(command, timeout=PATIENCE, children=children)
+            with start(command_for(system, words), stdout=output, children=children) as child:
+                code = child.wait(PATIENCE)
         except OperationFailed as error:
-            raise OperationFailed(f"{' '.join(words)}: {error.message}", error.hint) from error
-        outputs += finished.stdout.decode(errors="replace").strip().splitlines()[-1:]
-    return outputs
+            raise OperationFailed(
+                f"{' '.join(words)}: {error.message}", error.hint, permanent=error.permanent
+            ) from error
+        said = _tail(output.fileno())
+    if code:
+        # PHP writes its fatal errors to standard output.
+        reason = child.stderr or said or "no message"
+        raise OperationFailed(f"{' '.join(words)}: {child.command.tool} {describe_exit(code)}: {reason}")
+    return said.rpartition("\n")[2]
+
+
+def _tail(number: int) -> str:
+    size = os.fstat(number).st_size
+    return os.pread(number, TAIL, max(0, size - TAIL)).decode(errors="replace").strip()
+
+
+def command_for(system: System, words: Sequence[str]) -> Command:
+    """What is started for `words`. Raises OperationFailed when its directory or user cannot be used."""
+    directory = system.commands_directory or None
+    if directory is not None and not os.path.isdir(directory):
+        raise OperationFailed(
+            f"The directory of the commands, {directory}, does not exist.",
+            "Correct it on the system's page, or restore the application's files first.",
+            permanent=True,
+        )
+    first, *rest = words
+    if "/" in first and directory is not None:
+        first = os.path.join(directory, first)
+    account = _account(system)
+    if account is None:
+        return Command((first, *rest), directory=directory)
+    # Its own home, or its tools would write into ours.
+    env = {"HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name}
+    return Command((first, *rest), directory=directory, user=account.pw_name, env=env)
+
+
+def _account(system: System) -> pwd.struct_passwd | None:
+    """Whom to become; None to stay who we are."""
+    if not system.commands_user:
+        return None
+    try:
+        account = pwd.getpwnam(system.commands_user)
+    except KeyError:
+        raise OperationFailed(
+            f"There is no user {system.commands_user} on this machine.",
+            "Correct the user of the commands on the system's page.",
+            permanent=True,
+        ) from None
+    if account.pw_uid == os.geteuid():
+        return None
+    if os.geteuid() != 0:
+        raise OperationFailed(
+            f"The worker is {_me()}, and cannot act as {account.pw_name}.",
+            f"Run it as root or as {account.pw_name}; or leave the user of the commands empty, and begin them"
+            f" with: sudo -n -u {account.pw_name}",
+            permanent=True,
+        )
+    return account
+
+
+def _me() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"the user {os.geteuid()}"

@@ -5,7 +5,7 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -17,6 +17,7 @@ from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import follow, run_here
 from drcenter.jobs.models import Job, State
+from drcenter.systems.models import System
 
 EPILOG = """
   manage.py backup run shop                      ask the workers for a set of its only plan
@@ -38,13 +39,22 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class, parser.epilog = RawDescriptionHelpFormatter, EPILOG
         acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
-        self._run_arguments(acts.add_parser("run", help="take a set"))
-        listing = acts.add_parser("list", help="the sets, newest first")
-        listing.add_argument("system", nargs="?")
-        listing.add_argument("--limit", type=int, default=20)
-        listing.add_argument("--json", action="store_true")
-        acts.add_parser("status", help="how every plan stands").add_argument("--json", action="store_true")
-        self._verify_arguments(acts.add_parser("verify", help="check sets again"))
+
+        def act(name: str, text: str) -> ArgumentParser:
+            found: ArgumentParser = acts.add_parser(
+                name, help=text, description=text, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter
+            )
+            return found
+
+        self._run_arguments(act("run", _("take a set")))
+        listing = act("list", _("the sets, newest first"))
+        listing.add_argument("system", nargs="?", help=_("only the sets of this system"))
+        listing.add_argument("--limit", type=_count, default=20, help=_("how many (default: 20)"))
+        listing.add_argument("--json", action="store_true", help=_("print JSON"))
+        act("status", _("how every plan stands")).add_argument(
+            "--json", action="store_true", help=_("print JSON")
+        )
+        self._verify_arguments(act("verify", _("check sets again")))
 
     def _run_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("system")
@@ -78,18 +88,29 @@ class Command(BaseCommand):
         if options["here"]:
             with kept_here():
                 wanted = take.request(plan, reason=options["reason"], requested_by=cli.actor())
-            job = run_here(_job(wanted), sys.stdout)
+            job = run_here(_job(wanted), sys.stdout, cli.actor())
         else:
             wanted = take.request(plan, reason=options["reason"], requested_by=cli.actor())
             self.stdout.write(_("Asked for: %(plan)s") % {"plan": plan})
             if not options["wait"]:
                 return cli.FINE
-            job = follow(_job(wanted), sys.stdout)
+            job = self._wait(_job(wanted))
         return self._conclude(job, Set.objects.get(pk=wanted.pk))
+
+    def _wait(self, job: Job) -> Job:
+        try:
+            return follow(job, sys.stdout)
+        except KeyboardInterrupt:
+            raise CommandError(
+                _("It goes on without you: manage.py backup list shows how it ends."),
+                returncode=cli.NEEDS_ATTENTION,
+            ) from None
 
     def _conclude(self, job: Job, taken: Set) -> int:
         if job.state != State.SUCCEEDED:
-            self.stderr.write(f"{job.get_state_display()}: {job.message} {job.hint}".strip())
+            self.stderr.write(
+                self.style.ERROR(f"{job.get_state_display()}: {job.message} {job.hint}".strip())
+            )
             return cli.FAILED
         self.stdout.write(f"{taken}: {taken.get_level_display()} {taken.level_reason}".strip())
         good = taken.plan is not None and at_least(taken.level, taken.plan.level) and not taken.capped
@@ -122,28 +143,45 @@ class Command(BaseCommand):
         if not found["systems"]:
             self.stdout.write(_("Nothing is protected yet: manage.py protect PATH_OR_URL"))
         for system in found["systems"]:
+            if not system["plans"]:
+                self.stdout.write(f"ATTN {system['system']}: {system['reason']}")
             for plan in system["plans"]:
-                mark = "OK  " if plan["ok"] else "ATTN"
-                self.stdout.write(
-                    f"{mark} {system['system']}: {plan['plan']}: {plan['reason'] or plan.get('level', '')}"
-                )
+                mark = {True: "OK  ", False: "ATTN", None: "OFF "}[plan["ok"]]
+                self.stdout.write(f"{mark} {system['system']}: {plan['plan']}: {_standing(plan)}")
 
     def _verify(self, options: dict[str, Any]) -> int:
-        sets = _newest_of_all() if options["all"] else [cli.set_named(options["set"] or "")]
-        codes = [self._verify_one(one, options) for one in sets]
+        if bool(options["set"]) == options["all"]:
+            raise cli.usage(_("Name a set or a system, or give --all."))
+        if not options["all"]:
+            return self._verify_one(cli.set_named(options["set"]), options)
+        systems = list(System.objects.order_by("slug"))
+        codes = [self._verify_newest(system, options) for system in systems]
         if not codes:
-            self.stdout.write(_("There is no complete set yet."))
+            self.stdout.write(_("Nothing is protected yet: manage.py protect PATH_OR_URL"))
         return max(codes, key=(cli.FINE, cli.NEEDS_ATTENTION, cli.FAILED).index, default=cli.FINE)
+
+    def _verify_newest(self, system: System, options: dict[str, Any]) -> int:
+        """One that cannot be verified keeps no other from it."""
+        one = cli.newest_of(system)
+        if one is None:
+            self.stdout.write(f"{system.slug}: " + _("There is no complete set yet."))
+            return cli.NEEDS_ATTENTION
+        try:
+            return self._verify_one(one, options)
+        except (OperationFailed, CommandError) as error:
+            self.stderr.write(self.style.ERROR(f"{one}: {error}"))
+            return cli.FAILED
 
     def _verify_one(self, one: Set, options: dict[str, Any]) -> int:
         copy = cli.copy_of(one, options["destination"])
         identity = cli.identity_from(options["identity_file"], encrypted=one.encrypted)
         if options["queue"]:
             verify.request(copy, options["level"], requested_by=cli.actor(), identity=identity)
+            self.stdout.write(_("Asked for: %(copy)s, %(level)s") % {"copy": copy, "level": options["level"]})
             return cli.FINE
         with kept_here():
             wanted = verify.request(copy, options["level"], requested_by=cli.actor(), identity=identity)
-        run_here(_job(wanted), sys.stdout)
+        run_here(_job(wanted), sys.stdout, cli.actor())
         wanted.refresh_from_db()
         self.stdout.write(
             f"{copy}: {wanted.get_state_display()} ({wanted.reached}) {wanted.message} {wanted.hint}".strip()
@@ -169,8 +207,16 @@ def _row(one: Set) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _newest_of_all() -> list[Set]:
-    newest: dict[int, Set] = {}
-    for one in Set.objects.complete().select_related("system").order_by("id"):
-        newest[one.system_id] = one
-    return list(newest.values())
+def _standing(plan: dict[str, Any]) -> str:
+    if plan["reason"]:
+        return str(plan["reason"])
+    hours = (plan["age_seconds"] or 0) / 3600
+    return _("%(set)s, %(level)s, %(hours).1f h old") % {
+        "set": plan["set"], "level": plan["level"], "hours": hours}  # fmt: skip
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number

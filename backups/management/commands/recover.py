@@ -6,15 +6,21 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
-from backups import cli, restore
+from backups import beside, cli, restore
 from backups.models import Copy, Recovery, Source
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import run_here
 
 FILES = "files"
+# Databases' names have 63 (PostgreSQL) or 64 (MariaDB) characters at most.
+LONGEST_NAME = 63
+SHOWN = ("state", "place", "message", "hint", "names", "steps", "counts", "differences")
+YES = {"y", "yes", "j", "ja"}
 EPILOG = """
   manage.py recover full shop                        every source of the newest set beside the originals
   manage.py recover full shop --source db --beside db=shop_yesterday
@@ -23,7 +29,8 @@ EPILOG = """
   manage.py recover full shop --production --host db1 --yes
   manage.py recover full shop --set 20260102T030405Z-1a2b3c4d-a1 --identity-file /media/key/identity.txt
 
-It runs in this process: neither the panel nor a worker is needed.
+It runs in this process: neither the panel nor a worker is needed. Ctrl-C stops it in order: what was
+overwritten is put back. A lost connection of the terminal stops nothing.
 Exit codes: 0 fine, 1 failed, 2 usage, 3 restored, but it differs from what the source held.
 """
 
@@ -34,107 +41,162 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class, parser.epilog = RawDescriptionHelpFormatter, EPILOG
         acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
-        for name, text in (("full", "every source of a set"), (FILES, "its files alone")):
-            act = acts.add_parser(name, help=text)
-            act.add_argument("system")
-            act.add_argument("--set", help="which set (default: the newest complete one)")
-            act.add_argument("--destination", help="which copy (default: the best)")
-            act.add_argument(
-                "--source", action="append", default=[], help="only this source; may be repeated"
+        for name, text in (("full", _("every source of a set")), (FILES, _("its files alone"))):
+            act = acts.add_parser(
+                name, help=text, description=text, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter
             )
-            act.add_argument("--beside", action="append", default=[], metavar="SOURCE=NAME",
-                             help="the new database or directory of a source")  # fmt: skip
-            act.add_argument("--production", action="store_true", help="overwrite the originals")
-            act.add_argument("--host", help="the host that is overwritten; asked for if missing")
-            act.add_argument("--without-safety-backup", action="store_true", help="for what is beyond saving")
-            act.add_argument("--identity-file", help="an age identity; asked for where there is a terminal")
-            act.add_argument("--yes", action="store_true", help="do not ask")
-            act.add_argument("--json", action="store_true", help="print the recovery as JSON at the end")
+            _arguments(act)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        # With --json nothing but the JSON goes to standard output.
+        self._talk = self.stderr if options["json"] else self.stdout
         try:
             code = self._recover(options)
         except OperationFailed as error:
-            raise cli.failed(error) from None
+            if not options["json"]:
+                raise cli.failed(error) from None
+            self.stdout.write(json.dumps({"error": error.message, "hint": error.hint}))
+            code = cli.FAILED
+        except (KeyboardInterrupt, EOFError):
+            raise CommandError(_("Nothing was done."), returncode=cli.FAILED) from None
         if code:
             sys.exit(code)
 
     def _recover(self, options: dict[str, Any]) -> int:
+        _refuse_contradictions(options)
         system = cli.system_named(options["system"])
         copy = cli.copy_of(cli.set_named(options["set"] or system.slug), options["destination"])
         if copy.set.system_id != system.pk:
-            raise CommandError(_("That set belongs to another system."), returncode=cli.USAGE)
+            raise cli.usage(_("That set belongs to another system: %(set)s") % {"set": copy.set})
         sources = self._sources(copy, options)
+        self._say_which(copy)
         request = self._production if options["production"] else self._beside
-        identity = cli.identity_from(options["identity_file"], encrypted=copy.set.encrypted)
-        with kept_here():
-            recovery = request(copy, sources, options, identity)
+        recovery = request(copy, sources, options)
         if recovery.job is None:
             raise OperationFailed(_("Its job is gone."))
-        run_here(recovery.job, sys.stderr if options["json"] else sys.stdout)
+        run_here(recovery.job, sys.stderr if options["json"] else sys.stdout, cli.actor())
         return self._conclude(Recovery.objects.get(pk=recovery.pk), options["json"])
 
     def _sources(self, copy: Copy, options: dict[str, Any]) -> list[Source]:
-        chosen = restore.chosen_sources(copy, [])
+        """The chosen ones. Those that were deleted here stop a restore that names none: it would not be whole."""
+        there, gone = restore.restorable_sources(copy)
         if options["act"] == FILES:
-            chosen = [source for source in chosen if source.engine == FILES]
-        if unknown := set(options["source"]) - {source.name for source in chosen}:
-            raise CommandError(
-                _("The set has no source %(name)s.") % {"name": ", ".join(sorted(unknown))},
-                returncode=cli.USAGE,
-            )
-        wanted = [source for source in chosen if not options["source"] or source.name in options["source"]]
+            there = [source for source in there if source.engine == FILES]
+            gone = [name for name in gone if name in options["source"]]
+        known = [source.name for source in there]
+        named = [*options["source"], *(pair.partition("=")[0] for pair in options["beside"])]
+        if unknown := [name for name in named if name not in known and name not in gone]:
+            text = _("The set has no such source: %(name)s. It has: %(known)s")
+            have = cli.listed([*known, *gone], _("none"))
+            raise cli.usage(text % {"name": ", ".join(unknown), "known": have})
+        wanted = options["source"] or [*known, *gone]
+        if missing := [name for name in wanted if name in gone]:
+            restore.chosen_sources(copy, [Source(name=missing[0])])
         if not wanted:
-            raise CommandError(_("The set has no such source."), returncode=cli.USAGE)
-        return wanted
+            raise cli.usage(_("The set has no files."))
+        return [source for source in there if source.name in wanted]
 
-    def _beside(self, copy: Copy, sources: list[Source], options: dict[str, Any], identity: Any) -> Recovery:
-        names = dict(pair.partition("=")[::2] for pair in options["beside"])
-        stamp = copy.set.identifier[:15].replace("T", "_").lower()
-        for source in sources:
-            names.setdefault(source.name, f"{source.system.slug}_{source.name}_{stamp}".replace("-", "_"))
-            self.stdout.write(f"  {source} → {source.build().beside(names[source.name]).target}")
-        self._confirm(options)
-        return restore.request_beside(
-            copy, sources=sources, names=names, requested_by=cli.actor(), identity=identity
+    def _say_which(self, copy: Copy) -> None:
+        one = copy.set
+        age = timesince(one.moment, timezone.now()) if one.moment else "?"
+        self._talk.write(
+            _("The set %(set)s, %(age)s old (%(moment)s UTC), %(level)s, from %(destination)s.")
+            % {
+                "set": one,
+                "age": age,
+                "moment": f"{one.moment:%Y-%m-%d %H:%M:%S}" if one.moment else "?",
+                "level": copy.get_level_display() or _("not verified"),
+                "destination": copy.destination,
+            }
         )
 
-    def _production(
-        self, copy: Copy, sources: list[Source], options: dict[str, Any], identity: Any
-    ) -> Recovery:
-        for number, line in enumerate(restore.describe_production(copy, sources), 1):
-            self.stdout.write(f"  {number}. {line}")
+    def _beside(self, copy: Copy, sources: list[Source], options: dict[str, Any]) -> Recovery:
+        names = dict(pair.partition("=")[::2] for pair in options["beside"])
+        for source in sources:
+            names.setdefault(source.name, _default_name(copy, source))
+        for name, place in beside.check_places(copy.set.system, sources, names).items():
+            self._talk.write(f"  {name} → {place.target}")
+        self._confirm(options)
+        identity = cli.identity_from(options["identity_file"], encrypted=copy.set.encrypted)
+        with kept_here():
+            return restore.request_beside(
+                copy, sources=sources, names=names, requested_by=cli.actor(), identity=identity
+            )
+
+    def _production(self, copy: Copy, sources: list[Source], options: dict[str, Any]) -> Recovery:
+        skip_safety = options["without_safety_backup"]
+        steps = restore.describe_production(copy, sources, skip_safety=skip_safety)
+        for number, line in enumerate(steps, 1):
+            self._talk.write(f"  {number}. {line}")
         host = options["host"] or self._ask(_("Type the host that is overwritten: "))
         self._confirm(options)
-        return restore.request_production(
-            copy, sources=sources, typed_host=host, requested_by=cli.actor(), identity=identity,
-            skip_safety=options["without_safety_backup"],
-        )  # fmt: skip
+        identity = cli.identity_from(options["identity_file"], encrypted=copy.set.encrypted)
+        with kept_here():
+            return restore.request_production(
+                copy, sources=sources, typed_host=host, requested_by=cli.actor(), identity=identity,
+                skip_safety=skip_safety,
+            )  # fmt: skip
 
     def _confirm(self, options: dict[str, Any]) -> None:
-        if not options["yes"] and self._ask(_("Go on? [y/N] ")).strip().lower() not in {
-            "y",
-            "yes",
-            "j",
-            "ja",
-        }:
+        if not options["yes"] and self._ask(_("Go on? [y/N] ")).strip().lower() not in YES:
             raise CommandError(_("Nothing was done."), returncode=cli.FAILED)
 
     def _ask(self, question: str) -> str:
         if not sys.stdin.isatty():
-            raise CommandError(
-                _("There is no terminal to ask on: give --host and --yes."), returncode=cli.USAGE
+            raise cli.usage(
+                _("There is no terminal to ask on: give --yes, and --host for a restore over production.")
             )
-        return input(question)
+        self._talk.write(question, ending="")
+        self._talk.flush()
+        return input()
 
     def _conclude(self, recovery: Recovery, as_json: bool) -> int:
         if as_json:
-            names = ("state", "message", "hint", "steps", "counts", "differences")
-            self.stdout.write(json.dumps({name: getattr(recovery, name) for name in names}, indent=2))
+            found = {name: getattr(recovery, name) for name in SHOWN} | {"set": str(recovery.copy.set)}
+            found["safety_set"] = str(recovery.safety_set) if recovery.safety_set else None
+            self.stdout.write(json.dumps(found, indent=2))
         else:
-            self.stdout.write(f"{recovery.get_state_display()} {recovery.message} {recovery.hint}".strip())
-            for difference in recovery.differences:
-                self.stdout.write(f"  {difference}")
+            self._print(recovery)
         if recovery.state != Recovery.State.SUCCEEDED:
             return cli.FAILED
         return cli.NEEDS_ATTENTION if recovery.differences else cli.FINE
+
+    def _print(self, recovery: Recovery) -> None:
+        style = self.style.SUCCESS if recovery.state == Recovery.State.SUCCEEDED else self.style.ERROR
+        lines = [f"{recovery.get_state_display()}. {recovery.message}".strip(), recovery.hint]
+        for line in filter(None, lines):
+            self.stdout.write(style(line))
+        for source, counted in recovery.counts.items():
+            self.stdout.write(f"  {source}: " + ", ".join(f"{name} {rows}" for name, rows in counted.items()))
+        for difference in recovery.differences:
+            self.stdout.write(self.style.ERROR(f"  {difference}"))
+
+
+def _arguments(act: ArgumentParser) -> None:
+    act.add_argument("system")
+    act.add_argument("--set", help=_("which set (default: the newest complete one)"))
+    act.add_argument("--destination", help=_("which copy (default: the best)"))
+    act.add_argument("--source", action="append", default=[], help=_("only this source; may be repeated"))
+    act.add_argument("--beside", action="append", default=[], metavar="SOURCE=NAME",
+                     help=_("the new database or directory of a source"))  # fmt: skip
+    act.add_argument("--production", action="store_true", help=_("overwrite the originals"))
+    act.add_argument("--host", help=_("the host that is overwritten; asked for if missing"))
+    act.add_argument("--without-safety-backup", action="store_true", help=_("for what is beyond saving"))
+    act.add_argument("--identity-file", help=_("an age identity; asked for where there is a terminal"))
+    act.add_argument("--yes", action="store_true", help=_("do not ask"))
+    act.add_argument("--json", action="store_true", help=_("print the recovery as JSON at the end"))
+
+
+def _refuse_contradictions(options: dict[str, Any]) -> None:
+    if options["production"] and options["beside"]:
+        raise cli.usage(_("Either --production or --beside, not both."))
+    if not options["production"] and (options["host"] or options["without_safety_backup"]):
+        raise cli.usage(_("--host and --without-safety-backup go with --production."))
+    if bad := [pair for pair in options["beside"] if "=" not in pair]:
+        raise cli.usage(_("Write --beside SOURCE=NAME, not %(pair)s.") % {"pair": bad[0]})
+
+
+def _default_name(copy: Copy, source: Source) -> str:
+    stamp = copy.set.identifier[:15].replace("T", "_").lower()
+    stem = f"{source.system.slug}_{source.name}".replace("-", "_")
+    return f"{stem[: LONGEST_NAME - len(stamp) - 1]}_{stamp}"
