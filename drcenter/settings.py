@@ -200,6 +200,9 @@ UNFOLD = {
     "SHOW_LANGUAGES": True,
     "SHOW_BACK_BUTTON": True,
     "DASHBOARD_CALLBACK": "drcenter.dashboard.context",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("drcenter/icon.svg")}
+    ],
     "STYLES": [lambda request: static("drcenter/panel.css")],
     "SIDEBAR": {"show_search": True, "navigation": "drcenter.navigation.sidebar"},
     # A calm blue: green, amber and red are kept for what they say.

@@ -74,7 +74,7 @@ class DestinationAdmin(OptionsAdmin, PanelAdmin):
     def kind_name(self, destination: Destination) -> str:
         return destination.get_kind_display()
 
-    @display(description=gettext_lazy("target"))
+    @display(description=gettext_lazy("where"))
     def target(self, destination: Destination) -> str:
         return destination_target(destination)
 

@@ -75,7 +75,7 @@ def _tables(row: Recovery) -> list[Table]:
             )
         )
     if row.steps:
-        columns = [_("step"), _("target"), _("took"), _("result"), _("message")]
+        columns = [_("step"), _("where"), _("took"), _("result"), _("message")]
         tables.append(Table(_("steps"), columns, [_step(step) for step in row.steps]))
     if row.differences:
         tables.append(Table(_("differences"), [_("what differs")], [[text] for text in row.differences]))

@@ -63,7 +63,7 @@ def open_job(checks: list[Verification], restores: list[Recovery], own: Job | No
 def finding_notices(findings: list[dict[str, Any]]) -> list[Notice]:
     return [
         Notice(
-            str(finding.get("message", "")),
+            ": ".join(str(finding[name]) for name in ("source", "message") if finding.get(name)),
             str(finding.get("hint", "")),
             Tone.BAD if finding.get("caps") else Tone.WARN,
         )
@@ -197,7 +197,7 @@ class CopyAdmin(RecordAdmin):
             Fact(_("set"), Link(str(obj.set), address(obj.set))),
             Fact(_("level of the set"), level_verdict(obj.set.level)),
             Fact(_("destination"), Link(str(obj.destination), address(obj.destination))),
-            Fact(_("target"), destination_target(obj.destination)),
+            Fact(_("where"), destination_target(obj.destination)),
             Fact(_("last verified"), words.when_and_ago(obj.verified_at)),
         ]
         return Record(

@@ -71,7 +71,7 @@ class SourceAdmin(OptionsAdmin, PanelAdmin):
     def engine_name(self, source: Source) -> str:
         return source.get_engine_display()
 
-    @display(description=gettext_lazy("target"))
+    @display(description=gettext_lazy("where"))
     def target(self, source: Source) -> str:
         return source_target(source)
 

@@ -7,14 +7,15 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.http import HttpRequest
 from django.urls import URLPattern, path
-from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
+from drcenter.audit.models import Result
 from drcenter.audit.record import record as audit
-from drcenter.jobs.enqueue import enqueue
-from drcenter.notify.models import Channel, Delivery, Event
+from drcenter.errors import OperationFailed
+from drcenter.notify.deliver import test_channel
+from drcenter.notify.models import Channel, Delivery
 from drcenter.panel import words
 from drcenter.panel.acts import ActPage
 from drcenter.panel.badge import badge
@@ -41,20 +42,17 @@ class SendTest(ActPage):
     asks = False
 
     def perform(self, form: Any) -> str:
-        with transaction.atomic(), translation.override(self.row.language):
-            delivery = Delivery.objects.create(
-                channel=self.row,
-                event=Event.SUCCESS,
-                title=_("Test message of the DR Center"),
-                body=_("If you can read this, messages of this channel arrive."),
-            )
-            audit(self.actor, self.action, self.row)
-            enqueue(
-                "notify.deliver", delivery.pk, target=f"delivery:{delivery.pk}", title=str(delivery),
-                requested_by=self.actor,
-            )  # fmt: skip
-        messages.success(self.request, _("A test message is on its way; this page shows whether it arrived."))
-        return address(delivery)
+        result, fault = Result.DONE, None
+        try:
+            test_channel(self.row)
+        except OperationFailed as error:
+            result, fault = Result.FAILED, error
+        with transaction.atomic():
+            audit(self.actor, self.action, self.row, result=result, message=str(fault or ""))
+        if fault is not None:
+            raise fault
+        messages.success(self.request, _("The channel took the message: look whether it has arrived."))
+        return address(self.row)
 
 
 @admin.register(Channel)

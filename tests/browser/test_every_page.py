@@ -1,0 +1,48 @@
+"""Every page, in both languages, wide and on a telephone: nothing is wider than the window, nothing complains."""
+
+import pytest
+from django.contrib import admin
+from django.urls import reverse
+
+from drcenter.panel.pages import address
+from tests.backups.admin.test_pages import full  # noqa: F401 - a fixture
+from tests.browser.conftest import NARROW, WIDE
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def paths(plan, copy, running_job) -> list[str]:
+    """All lists, one row of each, all forms to add, all acts."""
+    found = [reverse("admin:index"), reverse("admin:password_change")]
+    for model, page in admin.site._registry.items():
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        found.append(reverse(f"{name}_changelist"))
+        if getattr(page, "actions", ()) is not None:
+            found.append(reverse(f"{name}_add"))
+        if row := model._default_manager.first():
+            found.append(address(row))
+    source = plan.sources.first()
+    found += [f"/admin/backups/source/add/?engine={name}" for name in ("sqlite", "files", "mariadb")]
+    found += ["/admin/backups/destination/add/?kind=local"]
+    found += [address(plan, "back_up"), address(running_job, "cancel")]
+    found += [address(copy, page) for page in ("verify", "beside", "production")]
+    return [*found, f"{address(copy, 'production')}?source={source.pk}"]
+
+
+@pytest.mark.parametrize("language", ["en-GB", "de-DE"])
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_every_page(visit, admin_person, full, plan, copy, running_job, viewport, language):  # noqa: F811
+    visitor = visit(viewport=viewport, locale=language)
+    visitor.sign_in("ada")
+    wide = []
+    for path in paths(plan, copy, running_job):
+        visitor.go(path)
+        assert visitor.page.locator("html").get_attribute("lang") == language[:2]
+        if visitor.overflow() > 0 or visitor.overlong():
+            wide.append(f"{path}: {visitor.overflow()} px, {visitor.overlong()}")
+    assert not wide, "\n".join(wide)
+
+
+@pytest.fixture
+def admin_person(admin):
+    return admin
