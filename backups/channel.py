@@ -6,6 +6,13 @@ reader that gives up fails the channel from its side, so that the writer does no
 
 from collections import deque
 from threading import Condition
+from typing import Protocol
+
+
+class Source(Protocol):
+    """What can be read from."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 class Channel:
@@ -56,7 +63,7 @@ class Channel:
             self._changed.notify_all()
             return block
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         """As a file: up to `size` bytes, all that is left for -1."""
         if size < 0:
             return b"".join(iter(lambda: self.read(1 << 20), b""))
@@ -64,3 +71,47 @@ class Channel:
             self._rest = memoryview(self.get())
         taken, self._rest = self._rest[:size], self._rest[size:]
         return bytes(taken)
+
+
+class Remembering:
+    """A reader that keeps the error it met: libraries that read from it hide what it was."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.error: BaseException | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self._source.read(size)
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+class Blocks:
+    """A writer that gathers small pieces into blocks of `size` for a channel, and keeps the error it met."""
+
+    def __init__(self, channel: Channel, size: int) -> None:
+        self._channel = channel
+        self._least = size
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.error: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        self._pieces.append(bytes(data))
+        self._size += len(data)
+        if self._size >= self._least:
+            self.flush_rest()
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing to do: blocks go on when they are full."""
+
+    def flush_rest(self) -> None:
+        try:
+            self._channel.put(b"".join(self._pieces))
+        except BaseException as error:
+            self.error = error
+            raise
+        self._pieces, self._size = [], 0

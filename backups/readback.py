@@ -5,13 +5,20 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import pyrage
 
-from backups.destinations.base import Destination, Reader
-from backups.stream import BLOCK, DAMAGE_HINT, Decoder, opened
+from backups.decode import BLOCK, DAMAGE_HINT, Damaged, Decoder, WrongIdentity, opened
+from backups.destinations.base import Destination, NotThere, Reader
+from backups.layout import LARGEST_MANIFEST
 from drcenter.errors import OperationFailed
+
+__all__ = ["BLOCK", "DAMAGE_HINT", "Damaged", "Known", "ReadableCopy", "Unreadable", "check"]
+
+
+class Unreadable(OperationFailed):
+    """The destination did not give the bytes: nothing is known of them. Trying again may help."""
 
 
 class Known(Protocol):
@@ -38,13 +45,29 @@ class ReadableCopy:
     identities: Sequence[pyrage.x25519.Identity] = ()
 
     @contextmanager
-    def stored(self, name: str) -> Iterator[BinaryIO]:
-        """The stored bytes of the object `name` of the set."""
-        source = self.destination.open(self.prefix + name)
+    def stored(self, name: str) -> Iterator[Reader]:
+        """The stored bytes of the object `name` of the set. Reading raises Unreadable, opening also NotThere."""
         try:
-            yield source
+            source = self.destination.open(self.prefix + name)
+        except NotThere:
+            raise
+        except OperationFailed as error:
+            raise Unreadable(error.message, error.hint, permanent=error.permanent) from error
+        try:
+            yield _Explained(source, name, self.destination.target)
         finally:
             source.close()
+
+    def content(self, name: str) -> bytes:
+        """A small object, whole. Raises NotThere, Unreadable; Damaged when it is no small object."""
+        with self.stored(name) as source:
+            pieces, size = [], 0
+            while block := source.read(BLOCK):
+                pieces.append(block)
+                size += len(block)
+                if size > LARGEST_MANIFEST:
+                    raise Damaged(f"{name}: it is larger than such an object can be.")
+        return b"".join(pieces)
 
     @contextmanager
     def plain(self, name: str, advance: Callable[[int], None] = lambda count: None) -> Iterator[Decoder]:
@@ -53,8 +76,22 @@ class ReadableCopy:
             yield plain
 
 
-class Damaged(OperationFailed):
-    """The copy is not what was stored."""
+class _Explained:
+    """A reader whose errors name the object and the place."""
+
+    def __init__(self, source: Reader, name: str, target: str) -> None:
+        self._source, self._name, self._target = source, name, target
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self._source.read(size)
+        except OperationFailed as error:
+            raise Unreadable(error.message, error.hint, permanent=error.permanent) from error
+        except OSError as error:
+            raise Unreadable(
+                f"{self._name} cannot be read from {self._target}: {error.strerror or error}.",
+                "Look at the destination: its disk, its mount, its network.",
+            ) from error
 
 
 def check(copy: ReadableCopy, part: Known, advance: Callable[[int], None] = lambda count: None) -> None:
@@ -66,9 +103,11 @@ def check(copy: ReadableCopy, part: Known, advance: Callable[[int], None] = lamb
         with copy.plain(part.key, advance) as plain:
             _read(plain, part)
             plain.finish()
-    except OperationFailed as error:
-        if error.hint == DAMAGE_HINT:
-            raise Damaged(f"{part.key}: {error.message}", DAMAGE_HINT, permanent=True) from error
+    except Damaged as error:
+        raise Damaged(f"{part.key}: {error.message}") from error
+    except WrongIdentity:
+        # One bit of the header changed looks the same: the digest tells which it is.
+        check_digest(copy, part)
         raise
     _compare(part.key, "stored size", part.stored_size, plain.stored_size)
     _compare(part.key, "digest of the stored bytes", part.stored_sha256, plain.stored_sha256)
@@ -99,14 +138,24 @@ def _read(plain: Reader, part: Known) -> None:
     if part.suffix != "tar":
         return
     try:
-        with tarfile.open(fileobj=_Whole(plain), mode="r|", bufsize=BLOCK) as archive:  # type: ignore[call-overload]
-            for member in archive:
+        with tarfile.open(fileobj=_Whole(plain), mode="r|", bufsize=BLOCK, tarinfo=_Strict) as archive:  # type: ignore[call-overload]
+            for _member in archive:
                 archive.members = []  # type: ignore[attr-defined] # the list of a large tree would fill the memory
-                del member
-    except tarfile.TarError as error:
-        raise Damaged(
-            f"{part.key}: the archive cannot be listed: {error}.", DAMAGE_HINT, permanent=True
-        ) from error
+    except (tarfile.TarError, ValueError, OverflowError) as error:
+        raise Damaged(f"The archive cannot be listed: {error}.") from error
+
+
+class _Strict(tarfile.TarInfo):
+    """A header; tarfile by itself takes a damaged or a missing one for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Strict":
+        try:
+            return super().frombuf(buf, encoding, errors)  # type: ignore[return-value]
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"a header is damaged or missing ({error})") from error
 
 
 class _Whole:
@@ -125,4 +174,4 @@ class _Whole:
 
 def _compare(key: str, what: str, expected: object, found: object) -> None:
     if expected != found:
-        raise Damaged(f"{key}: the {what} is {found}, it was {expected}.", DAMAGE_HINT, permanent=True)
+        raise Damaged(f"{key}: the {what} is {found}, it was {expected}.")

@@ -1,4 +1,4 @@
-"""The pipeline of bytes: dump | compress | encrypt | store, with digests on both sides.
+"""The pipeline of bytes: dump | compress | encrypt | store, with digests on both sides. Back: backups.decode.
 
 Everything runs at once, in threads that hold a few MiB: reading and digesting, compressing (zstd's own
 threads), encrypting, storing. Measured on two cores with 2 GB: docs/benchmarks.md. A producer that dies looks
@@ -9,15 +9,15 @@ producer, which is killed.
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pyrage
 import zstandard
 
-from backups.channel import Channel
+from backups.channel import Blocks, Channel, Remembering
 from backups.destinations.base import Reader, Stored
 from backups.engines.base import PartSpec, Producer
 from backups.sections import Sections
@@ -61,9 +61,10 @@ def store(part: PartSpec, put: Callable[[Reader], Stored], encoding: Encoding) -
     """
     began = time.monotonic()
     plain = Sections(part.marker, part.volatile)
-    packed = Channel()
+    packed, children = Channel(), Children()
     encoder = _Encoder(packed, encoding)
-    reader = threading.Thread(target=_produce, args=(part, plain, packed, encoding), name="produce")
+    work = partial(_produce, part, plain, packed, encoding, children)
+    reader = threading.Thread(target=work, name="produce")
     reader.start()
     try:
         put(encoder)
@@ -71,6 +72,8 @@ def store(part: PartSpec, put: Callable[[Reader], Stored], encoding: Encoding) -
     except BaseException as error:
         packed.fail(error)
         encoder.fail(error)
+        # A producer that says nothing (it waits for a lock) would not notice that nobody listens.
+        children.kill()
         raise
     finally:
         reader.join()
@@ -80,17 +83,17 @@ def store(part: PartSpec, put: Callable[[Reader], Stored], encoding: Encoding) -
     )
 
 
-def _produce(part: PartSpec, plain: Sections, packed: Channel, encoding: Encoding) -> None:
+def _produce(
+    part: PartSpec, plain: Sections, packed: Channel, encoding: Encoding, children: Children
+) -> None:
     """The thread that reads: digests, compresses, and closes the channel only after every exit code was good."""
-    compressor = _compressor(encoding.level)
-    watch = part.watch
     try:
-        for block in _blocks(part.producers, encoding.children):
-            plain.update(block)
-            if watch is not None and watch(block):
-                watch = None
-            encoding.advance(len(block))
-            packed.put(compressor.compress(block))
+        with _within(encoding.children, children):
+            compressor = _compressor(encoding.level)
+            for block in _watched(part, children):
+                plain.update(block)
+                encoding.advance(len(block))
+                packed.put(compressor.compress(block))
         _refuse_small(part, plain.size)
         packed.put(compressor.flush())
         packed.close()
@@ -98,12 +101,38 @@ def _produce(part: PartSpec, plain: Sections, packed: Channel, encoding: Encodin
         packed.fail(error)
 
 
+@contextmanager
+def _within(outer: Children | None, inner: Children) -> Iterator[None]:
+    """While inside, whoever kills `outer` kills `inner`."""
+    if outer is None:
+        yield
+        return
+    outer.add(inner)
+    try:
+        yield
+    finally:
+        outer.discard(inner)
+
+
+def _watched(part: PartSpec, children: Children) -> Iterator[bytes]:
+    """The blocks of all producers, each shown to the part's watch until that has seen enough."""
+    watch = part.watch
+    with closing(_blocks(part.producers, children)) as blocks:
+        for block in blocks:
+            if watch is not None and watch(block):
+                watch = None
+            yield block
+
+
 def _compressor(level: int) -> "zstandard.ZstdCompressionObj":
-    parameters = zstandard.ZstdCompressionParameters.from_level(level, threads=THREADS, job_size=JOB_SIZE)
+    # With a checksum of the plain bytes: `zstd` alone notices a damage, also where nothing is encrypted.
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        level, threads=THREADS, job_size=JOB_SIZE, write_checksum=1
+    )
     return zstandard.ZstdCompressor(compression_params=parameters).compressobj()
 
 
-def _blocks(producers: Sequence[Producer], children: Children | None) -> Iterator[bytes]:
+def _blocks(producers: Sequence[Producer], children: Children) -> Generator[bytes, None, None]:
     for producer in producers:
         if isinstance(producer, Command):
             yield from _command_output(producer, children)
@@ -111,9 +140,9 @@ def _blocks(producers: Sequence[Producer], children: Children | None) -> Iterato
             yield from producer()
 
 
-def _command_output(command: Command, children: Children | None) -> Iterator[bytes]:
+def _command_output(command: Command, children: Children) -> Iterator[bytes]:
     """Whole blocks of the command's output; its exit code is checked before the last of it counts."""
-    with start(command, children=children) as child:
+    with start(replace(command, large_writes=True), children=children) as child:
         buffer = bytearray(BLOCK)
         view, filled = memoryview(buffer), 0
         while count := child.stdout.readinto(view[filled:]):  # type: ignore[attr-defined]
@@ -151,7 +180,7 @@ class _Encoder:
             self._thread.start()
 
     def _encrypt(self, recipients: list[pyrage.x25519.Recipient]) -> None:
-        source, sink = _Remembering(self._packed), _Blocks(self._sealed)
+        source, sink = Remembering(self._packed), Blocks(self._sealed, BLOCK)
         try:
             pyrage.encrypt_io(source, sink, recipients)
             sink.flush_rest()
@@ -187,183 +216,18 @@ class _Encoder:
         return self._digest.hexdigest()
 
 
-class _Remembering:
-    """A reader that keeps the error it raised."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self.error: BaseException | None = None
-
-    def read(self, size: int = -1) -> bytes:
-        try:
-            return self._channel.read(size if size >= 0 else BLOCK)
-        except BaseException as error:
-            self.error = error
-            raise
-
-
-class _Blocks:
-    """A writer that gathers small pieces into blocks for a channel, and keeps the error it met."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self.error: BaseException | None = None
-
-    def write(self, data: bytes) -> int:
-        self._pieces.append(bytes(data))
-        self._size += len(data)
-        if self._size >= BLOCK:
-            self.flush_rest()
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing to do: blocks go on when they are full."""
-
-    def flush_rest(self) -> None:
-        try:
-            self._channel.put(b"".join(self._pieces))
-        except BaseException as error:
-            self.error = error
-            raise
-        self._pieces, self._size = [], 0
-
-
 class Pace:
-    """Keeps a stream at or below a number of bytes a second."""
+    """Keeps a stream at or below a number of bytes a second, within each second: a pause earns no rush."""
 
     def __init__(self, bytes_per_second: int | None) -> None:
         self._limit = bytes_per_second
-        self._began = time.monotonic()
-        self._passed = 0
+        self._free_at = time.monotonic()
 
     def wait(self, count: int) -> None:
-        if self._limit:
-            self._passed += count
-            ahead = self._passed / self._limit - (time.monotonic() - self._began)
-            if ahead > 0:
-                time.sleep(min(ahead, 5))
-
-
-@contextmanager
-def opened(
-    stored: Reader,
-    identities: Sequence[pyrage.x25519.Identity],
-    *,
-    advance: Callable[[int], None] = lambda count: None,
-) -> "Iterator[Decoder]":
-    """The plain bytes of a stored part: `with opened(...) as plain: plain.read(n)`. Closes what it started."""
-    decoder = Decoder(stored, identities, advance)
-    try:
-        yield decoder
-    finally:
-        decoder.close()
-
-
-class Decoder:
-    """Reads stored bytes, decrypts (where there are identities), decompresses; digests both sides.
-
-    Plain bytes before a damage come out before the damage is met: whoever reads has to reach the end, and call
-    `finish`, before trusting them. Raises OperationFailed for damage and for an identity that does not fit.
-    """
-
-    def __init__(
-        self, stored: Reader, identities: Sequence[pyrage.x25519.Identity], advance: Callable[[int], None]
-    ) -> None:
-        self.stored_size = self.plain_size = 0
-        self._stored_digest, self._plain_digest = hashlib.sha256(), hashlib.sha256()
-        self._source, self._advance = stored, advance
-        self._opened = Channel()
-        self._thread: threading.Thread | None = None
-        if identities:
-            self._thread = threading.Thread(target=self._decrypt, args=(list(identities),), name="decrypt")
-            self._thread.start()
-        unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        source: Any = self._opened if identities else _Callable(self._read_stored)
-        self._plain = unpacker.stream_reader(source, read_size=BLOCK, read_across_frames=True)
-
-    def _read_stored(self, size: int = -1) -> bytes:
-        block = self._source.read(size if size >= 0 else BLOCK)
-        self._stored_digest.update(block)
-        self.stored_size += len(block)
-        return block
-
-    def _decrypt(self, identities: list[pyrage.x25519.Identity]) -> None:
-        sink = _Blocks(self._opened)
-        source = _Keeping(self._read_stored)
-        try:
-            pyrage.decrypt_io(source, sink, identities)
-            sink.flush_rest()
-            self._opened.close()
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that reads
-            self._opened.fail(source.error or sink.error or _decryption_failed(error))
-
-    def read(self, size: int = -1, /) -> bytes:
-        try:
-            block: bytes = self._plain.read(size if size >= 0 else BLOCK)
-        except zstandard.ZstdError as error:
-            raise OperationFailed(
-                f"The part cannot be decompressed: {error}.", DAMAGE_HINT, permanent=True
-            ) from error
-        self._plain_digest.update(block)
-        self.plain_size += len(block)
-        self._advance(len(block))
-        return block
-
-    def finish(self) -> None:
-        """Read to the end, so that the digests are of everything."""
-        while self.read(BLOCK):
-            continue
-        while self._thread is None and self._read_stored(BLOCK):
-            continue
-
-    @property
-    def stored_sha256(self) -> str:
-        return self._stored_digest.hexdigest()
-
-    @property
-    def plain_sha256(self) -> str:
-        return self._plain_digest.hexdigest()
-
-    def close(self) -> None:
-        self._opened.fail(OperationFailed("The reader was closed."))
-        if self._thread is not None:
-            self._thread.join()
-
-
-DAMAGE_HINT = "The copy is damaged, or is not the part it claims to be. Use another copy or another set."
-
-
-def _decryption_failed(error: BaseException) -> BaseException:
-    if not isinstance(error, (pyrage.DecryptError, OSError)):
-        return error
-    if "No matching keys" in str(error) or "matching" in str(error):
-        return OperationFailed(
-            "The identity does not fit: this set was encrypted to other recipients.",
-            "Compare the set's recipients with `age-keygen -y` of the identity.",
-            permanent=True,
-        )
-    return OperationFailed(f"The part cannot be decrypted: {error}.", DAMAGE_HINT, permanent=True)
-
-
-class _Callable:
-    """A function as a reader."""
-
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self.read = read
-
-
-class _Keeping:
-    """A function as a reader that keeps the error it raised."""
-
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read = read
-        self.error: BaseException | None = None
-
-    def read(self, size: int = -1) -> bytes:
-        try:
-            return self._read(size)
-        except BaseException as error:
-            self.error = error
-            raise
+        """Call it after `count` bytes; returns when the next ones may pass."""
+        if not self._limit:
+            return
+        now = time.monotonic()
+        self._free_at = max(self._free_at, now - 1) + count / self._limit
+        if self._free_at > now:
+            time.sleep(self._free_at - now)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import time
+from itertools import pairwise
 
 import pytest
 import xxhash
@@ -57,7 +58,8 @@ def expected(data: bytes, marker: bytes, volatile: bytes | None) -> dict[str, st
         name, content = sections[-1]
         sections[-1] = (name, content + line)
     digests: dict[str, str] = {}
-    for name, content in sections:
+    for title, content in sections:
+        name = title
         while name in digests:
             name += "+"
         digests[name] = xxhash.xxh3_128(content).hexdigest()
@@ -74,7 +76,7 @@ def test_any_cut_gives_the_same_sections(lines, end, cuts, pair) -> None:
     data = b"\n".join(lines) + (b"\n" if end else b"")
     sections = Sections(*pair)
     borders = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    for start, stop in zip(borders, borders[1:], strict=False):
+    for start, stop in pairwise(borders):
         sections.update(data[start:stop])
     assert sections.finish() == expected(data, *pair)
     assert (sections.size, sections.sha256) == (len(data), hashlib.sha256(data).hexdigest())
