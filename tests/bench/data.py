@@ -29,7 +29,7 @@ def rows(path: Path, megabytes: int) -> int:
     with path.open("w") as file:
         while file.tell() < megabytes * 1_000_000:
             lines = []
-            for number in range(number + 1, number + 2001):  # noqa: B020, PLR1704 - goes on counting
+            for number in range(number + 1, number + 2001):  # noqa: B020 - goes on counting
                 note = source.choice(pool)[source.randint(0, 60) :] + " " + source.choice(pool)
                 began = f"2026-{source.randint(1, 12):02}-{source.randint(1, 28):02} {source.randint(0, 23):02}:{source.randint(0, 59):02}:00"
                 lines.append(f"{number}\t{source.randint(1, 250000)}\t{began}\t{source.random() * 900:.2f}\t{note}\n")
