@@ -22,7 +22,7 @@ def script(manifest: Manifest) -> str:
     parts = "\n    ".join(f'part {_words(_part_values(part))}; "$@" || return 1' for part in manifest.parts)
     sources = "\n    ".join(
         f'origin {_words((part.source, part.engine, part.tier))}; "$@" || return 1'
-        for part in _first_parts(manifest)
+        for part in _ordered(manifest)
     )
     values = "\n".join(f"{name}={_word(value)}" for name, value in _values(manifest).items())
     filled = {"VALUES": values, "PARTS": parts, "SOURCES": sources}
@@ -63,6 +63,12 @@ def _first_parts(manifest: Manifest) -> list[ManifestPart]:
     for part in manifest.parts:
         found.setdefault(part.source, part)
     return list(found.values())
+
+
+def _ordered(manifest: Manifest) -> list[ManifestPart]:
+    """One part of each source, in the order in which a bare machine comes back."""
+    known = {tier: place for place, tier in enumerate(ORDER)}
+    return sorted(_first_parts(manifest), key=lambda part: known.get(part.tier, len(known)))
 
 
 def _words(values: Iterable[object]) -> str:
@@ -230,12 +236,10 @@ def _parts_table(manifest: Manifest) -> str:
 
 def _commands(manifest: Manifest) -> str:
     """A command for each source, as a bare machine needs them."""
-    known = {tier: place for place, tier in enumerate(ORDER)}
-    ordered = sorted(_first_parts(manifest), key=lambda part: known.get(part.tier, len(known)))
     lines = [
         f"sh restore.sh source {_shell_name(part.source)} --target {PLACES.get(part.engine, 'DIRECTORY')}"
         f"{_identity_option(manifest)}"
-        for part in ordered
+        for part in _ordered(manifest)
     ]
     return "\n".join(["```sh", *lines, "```"])
 

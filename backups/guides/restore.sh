@@ -47,7 +47,8 @@ usage() {
     cat <<'END'
 sh restore.sh list                       what is in the set, and how old it is
 sh restore.sh check [--key key.pem]      are all files as they were written? With the key of the
-                                         recovery kit: are they ours?
+                                         recovery kit: are they ours? With --identity FILE: can
+                                         every part be unpacked?
 sh restore.sh places --identity FILE     where the data were when the set was taken
 sh restore.sh database|app|config|storage|docs|system|ssl|git|external|all [options]
 sh restore.sh source NAME [options]      restore one source
@@ -227,7 +228,7 @@ list_set() {
 }
 
 check_listed() {
-    grep -q -x -F "$p_digest  $p_key" checksums.txt || die "checksums.txt does not name $p_key as it was written."
+    grep -q -x -F "$p_digest  $p_key" "$here/checksums.txt" || die "checksums.txt does not name $p_key as it was written."
 }
 
 check_set() {
@@ -236,10 +237,16 @@ check_set() {
         need openssl openssl
         check_signature
     fi
-    cd -- "$here" || die "$here cannot be entered."
-    sha256sum -c checksums.txt || die "something is damaged or missing (see above). Use another copy of the set."
+    # In a shell of its own: the names of identity and key are relative to where we are.
+    (cd -- "$here" && sha256sum -c checksums.txt) ||
+        die "something is damaged or missing (see above). Use another copy of the set."
     each_part check_listed || exit 1
     say "All files are as they were written."
+    if [ -n "$identity" ]; then
+        need_identity
+        each_part rehearse || exit 1
+        say "All parts can be unpacked."
+    fi
     [ -n "$key" ] || say "Whether they are ours was not checked: --key key.pem, from the recovery kit."
 }
 
@@ -357,6 +364,23 @@ plan_one() {
     chosen="$chosen
 $s_name=$place"
     say "  $s_name ($s_engine, $s_tier) -> $place: $state"
+    case $s_engine in mariadb | mysql | postgresql) ;; *) look_for_room ;; esac
+}
+
+add_size() {
+    bytes=$((bytes + p_plain))
+}
+
+# Only a warning: df does not know of quotas, and files with holes need less.
+look_for_room() {
+    bytes=0
+    each_part for_each_part add_size
+    above=$place
+    while [ ! -d "$above" ]; do above=$(dirname -- "$above"); done
+    free=$(df -Pk "$above" 2>/dev/null | sed -n '$s/^.* \([0-9][0-9]*\)  *[0-9-][0-9]*%* .*$/\1/p')
+    if [ -n "$free" ] && [ "$((bytes / 1024))" -gt "$free" ]; then
+        say "    WARNING: it needs $(human "$bytes"); in $above there are $(human "$((free * 1024))") free."
+    fi
 }
 
 refuse_twice() {

@@ -7,13 +7,15 @@ age, zstd, GNU tar, OpenSSL and the databases' clients. Without root a user name
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 CLIENTS = ("age", "age-keygen", "zstd", "tar", "openssl", "mariadb", "sqlite3")
 COREUTILS = (
-    "basename", "cat", "chmod", "chown", "cut", "date", "dirname", "env", "grep", "head", "id", "ls", "mkdir", "mkfifo",
+    "basename", "cat", "chmod", "chown", "cut", "date", "df", "dirname", "env", "grep", "head", "id", "ls", "mkdir", "mkfifo",
     "mktemp", "mv", "od", "pwd", "rm", "sed", "sha256sum", "sleep", "sort", "stat", "touch", "tr", "true", "uname",
 )  # fmt: skip
 BUSYBOX_LEAVES_OUT = {"tar", "age", "zstd", "openssl", "python", "python3"}
@@ -91,20 +93,30 @@ class BareMachine:
                 place.unlink(missing_ok=True)
                 place.touch()
 
-    def run(
+    def run(self, *argv: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+        """Run a command inside to its end; its output and errors are kept together, in order."""
+        with self.start(*argv, **options) as child:
+            try:
+                output, _nothing = child.communicate(timeout=120)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                raise
+        return subprocess.CompletedProcess(child.args, child.returncode, output)
+
+    def start(
         self,
         *argv: str,
         directory: str = "/set",
         environment: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
-    ) -> "subprocess.CompletedProcess[str]":
-        """Run a command inside; its output and errors are kept together, in order."""
+    ) -> "subprocess.Popen[str]":
+        """Start a command inside, as the leader of a session of its own."""
         inside = f'cd {directory} && exec "$@"'
         command = [*self._entrance(), "/bin/sh", "-c", inside, "sh", *argv]
         given = {"PATH": "/bin", "HOME": "/root", "TMPDIR": "/tmp", **(environment or {})}
-        return subprocess.run(
-            command, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            timeout=120, check=False, stdin=stdin,
+        return subprocess.Popen(
+            command, env=given, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace", start_new_session=True,
         )  # fmt: skip
 
     def _entrance(self) -> list[str]:

@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -126,6 +129,8 @@ def test_signature_digests_and_list(bare, origin):
     assert bare.run("sha256sum", "-c", "checksums.txt").returncode == 0
     checked = bare.run("sh", "restore.sh", "check", "--key", "/root/key.pem")
     assert checked.returncode == 0 and "All files are as they were written." in checked.stdout
+    read = restore(bare, "check", "--key", "/root/key.pem")
+    assert read.returncode == 0 and "All parts can be unpacked." in read.stdout
     listed = bare.run("sh", "/set/restore.sh", "list", directory="/tmp")
     assert listed.returncode == 0
     for word in (
@@ -350,26 +355,56 @@ class TestDamage:
     def test_a_stream_that_breaks_off_commits_nothing(self, bare, servers):
         """The second reading fails half-way: psql must not take that for the end of the data."""
         sign_in(bare, servers)
-        real = (bare.root / "bin" / "zstd").rename(bare.root / "bin" / "zstd-real")
-        counter = bare.root / "tmp" / "count"
-        real.with_name("zstd").write_text(
-            "#!/bin/sh\necho x >>/tmp/count\n"
-            # Globals and database are read through, then the globals are loaded: the fourth reading is cut.
-            '[ "$(wc -l </tmp/count)" -lt 4 ] || { zstd-real "$@" | head -c 9000; exit 1; }\nexec zstd-real "$@"\n'
-        )
-        real.with_name("zstd").chmod(0o755)
-        if bare.kind == "dash":
-            bare.install("wc")
-        done = restore(
-            bare, "source", "warehouse", "--target", "cut off", "--yes", environment=login(servers)
-        )
+        counter = spoil_fourth_reading(bare, "exit 1")
+        words = ("source", "warehouse", "--target", "cut off", "--yes")
+        done = restore(bare, *words, environment=login(servers))
         assert done.returncode == 1, done.stdout
         assert "nothing is in the database" in done.stdout and counter.read_text().count("x") == 4
-        with servers[1].connect("cut off") as connection:
-            query = b"SELECT count(*) FROM pg_namespace WHERE nspname = 'sales'"
-            assert connection.execute(query).fetchone() == (0,)
-        with servers[1].connect() as connection:
-            connection.execute('DROP DATABASE "cut off"')
+        assert nothing_arrived(servers[1], "cut off")
+
+    def test_a_terminal_that_hangs_up_commits_nothing(self, bare, servers):
+        sign_in(bare, servers)
+        counter = spoil_fourth_reading(bare, "sleep 100")
+        words = ("source", "warehouse", "--target", "hung up", "--yes", "--identity", "/root/identity.txt")
+        with bare.start("sh", "restore.sh", *words, environment=login(servers)) as child:
+            until(lambda: counter.exists() and counter.read_text().count("x") == 4)
+            time.sleep(0.3)
+            os.killpg(child.pid, signal.SIGHUP)
+            assert child.wait(10) != 0
+        assert nothing_arrived(servers[1], "hung up")
+        assert {one.name for one in (bare.root / "tmp").iterdir()} == {"count"}
+
+
+def spoil_fourth_reading(machine: BareMachine, ending: str) -> Path:
+    """Globals and database are read through, then the globals are loaded: the fourth reading is the load."""
+    real = (machine.root / "bin" / "zstd").rename(machine.root / "bin" / "zstd-real")
+    real.with_name("zstd").write_text(
+        "#!/bin/sh\necho x >>/tmp/count\n"
+        f'[ "$(wc -l </tmp/count)" -lt 4 ] || {{ zstd-real "$@" | head -c 9000; {ending}; }}\nexec zstd-real "$@"\n'
+    )
+    real.with_name("zstd").chmod(0o755)
+    if machine.kind == "dash":
+        machine.install("wc")
+    return machine.root / "tmp" / "count"
+
+
+def nothing_arrived(server, database: str) -> bool:
+    """True if the new database is empty; it is removed. A server needs a moment to notice a lost client."""
+    query = b"SELECT count(*) FROM pg_namespace WHERE nspname = 'sales'"
+    with server.connect() as connection:
+        others = b"SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+        until(lambda: connection.execute(others, [database]).fetchone() == (0,))
+        with server.connect(database) as inside:
+            empty = inside.execute(query).fetchone() == (0,)
+        connection.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
+    return empty
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
 
 
 class TestMistakes:
@@ -424,6 +459,21 @@ class TestMistakes:
         for source in ("shop-db", "warehouse"):
             done = restore(bare, "source", source, "--target", "x", "--yes", environment=login(servers))
             assert done.returncode == 1 and "does not answer" in done.stdout, done.stdout
+
+    # busybox's shell takes its own df before any other.
+    @pytest.mark.parametrize("furnished", ["dash"], indirect=True)
+    @pytest.mark.parametrize(("free", "warned"), [(3, True), (9_000_000, False)])
+    def test_a_full_disk_is_told_before_anybody_says_yes(self, bare, free, warned):
+        df = bare.root / "bin" / "df"
+        df.unlink()
+        df.write_text(
+            "#!/bin/sh\necho 'Filesystem     1024-blocks      Used Available Capacity Mounted on'\n"
+            f"echo '/dev/a b 1000 900 {free} 99% /srv'\n"
+        )
+        df.chmod(0o755)
+        done = restore(bare, "storage", "--target", "/srv/not/yet/there")
+        assert ("WARNING: it needs" in done.stdout) is warned and done.returncode == 1
+        assert not (bare.root / "srv" / "not").exists()
 
     def test_one_part_by_its_number(self, bare, origin):
         number = origin.parts("*packages*")[0].name[:2].lstrip("0")
