@@ -68,7 +68,10 @@ class Channel:
         if size < 0:
             return b"".join(iter(lambda: self.read(1 << 20), b""))
         if not self._rest:
-            self._rest = memoryview(self.get())
+            block = self.get()
+            if len(block) <= size:
+                return block
+            self._rest = memoryview(block)
         taken, self._rest = self._rest[:size], self._rest[size:]
         return bytes(taken)
 
