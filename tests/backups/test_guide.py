@@ -1,7 +1,6 @@
 """The texts inside a set; what they do on a bare machine is in tests/live/test_restore_script.py."""
 
 import re
-import shutil
 import subprocess
 from datetime import UTC, datetime
 
@@ -58,12 +57,8 @@ def test_the_script_has_nothing_that_shellcheck_minds(tmp_path):
     path = tmp_path / "restore.sh"
     path.write_text(guide.script(manifest(system_name=HOSTILE)))
     assert subprocess.run(["dash", "-n", path], check=False).returncode == 0
-    # Development machines have it (apt-get install shellcheck); the run without it says less, not something else.
-    if shutil.which("shellcheck"):
-        checked = subprocess.run(
-            ["shellcheck", "-s", "sh", path], capture_output=True, text=True, check=False
-        )
-        assert checked.returncode == 0, checked.stdout
+    checked = subprocess.run(["shellcheck", "-s", "sh", path], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_the_list_names_every_part_with_its_size():
