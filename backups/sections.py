@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import xxhash
 
 # A longer line is data, whatever it looks like: so every cut of the bytes into blocks gives the same sections.
+LONG_ENOUGH = 12
 LONGEST_MARKER = 1024
 # The plain text that a pattern begins with; a backslash may stand before a character that means itself.
 PLAIN = re.compile(rb"(?:[^\\.^$*+?{}\[\]|()]|\\[^A-Za-z0-9])*")
@@ -21,8 +22,7 @@ class Sections:
 
     Both patterns are matched at the start of a line, within the line. `marker` names what begins there by its
     first group; `volatile` matches lines that are left out of the sections, with their line break. Lines are
-    found by the plain text that a pattern begins with ("-- Data for Name: "): the longer, the quicker (4 bytes
-    cost 0.8 s a GB, 20 bytes a tenth). A volatile pattern without alternatives may begin with less, if it holds
+    found by the plain text that a pattern begins with ("-- Data for Name: "): the longer, the quicker. A volatile pattern without alternatives may begin with less, if it holds
     a plain word of four letters or more: blocks without the word are not searched.
     """
 
@@ -90,10 +90,7 @@ class Sections:
         for start, word in self._starts.items():
             if word and word not in block:
                 continue
-            position = block.find(start)
-            while 0 <= position < end:
-                found.append(position)
-                position = block.find(start, position + 1)
+            found += _all_of(start, block, end)
         return iter(sorted(set(found)))
 
     def _hold_from(self, block: bytes) -> int:
@@ -110,6 +107,20 @@ class Sections:
             name += "+"
         self.digests[name] = self._section.hexdigest()
         self._name, self._section = following, xxhash.xxh3_128()
+
+
+def _all_of(start: bytes, block: bytes, end: int) -> Iterator[int]:
+    """Where `start`, which begins with a line break, stands in `block` before `end`.
+
+    A short text is not searched for as such: single line breaks are found at 10 GB/s, and the lines of a MariaDB
+    dump are up to 1 MiB long.
+    """
+    wanted = start if len(start) >= LONG_ENOUGH else b"\n"
+    position = block.find(wanted)
+    while 0 <= position < end:
+        if wanted is start or block.startswith(start, position):
+            yield position
+        position = block.find(wanted, position + 1)
 
 
 def _line_start(pattern: bytes) -> bytes:
