@@ -60,17 +60,18 @@ def restore(recovering: Recovering) -> None:
     done: list[str] = []
     for source, parts in recovering.sources():
         try:
-            _place_beside(recovering, source, parts)
+            place = _place_beside(recovering, source, parts)
+            done.append(place.target)
+            _look_at(recovering, source, place)
         except BaseException:
             if done:
                 recovering.afterword = _("Restored before that, and left there: %(places)s.") % {
                     "places": ", ".join(done)
                 }
             raise
-        done.append(source.build().beside(recovering.recovery.names[source.name]).target)
 
 
-def _place_beside(recovering: Recovering, source: Source, parts: Sequence[Part]) -> None:
+def _place_beside(recovering: Recovering, source: Source, parts: Sequence[Part]) -> Engine:
     place = source.build().beside(recovering.recovery.names[source.name])
     expected = recovering.expected(source)
     with recovering.step(_("prepare"), place.target):
@@ -81,8 +82,13 @@ def _place_beside(recovering: Recovering, source: Source, parts: Sequence[Part])
     except BaseException as error:
         _remove(recovering, place, error)
         raise
+    return place
+
+
+def _look_at(recovering: Recovering, source: Source, place: Engine) -> None:
     with recovering.step(_("compare"), place.target):
-        recovering.note_differences(source.name, differences(expected, place.witness()))
+        found = differences(recovering.expected(source), place.witness())
+        recovering.note_differences(source.name, found)
     recovering.count(source, place)
 
 

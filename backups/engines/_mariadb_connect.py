@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pymysql
 
 from backups.engines._mariadb_commands import Login, Tool
-from backups.servers.mariadb import parse_version
+from backups.servers.mariadb import knock, parse_version
 from drcenter.errors import OperationFailed
 from drcenter.process import Command, find, run
 from drcenter.secrets import resolve
@@ -86,6 +86,11 @@ def connect(login: Login, database: str | None = None) -> Connection:
         # PyMySQL does not close what it opened in vain.
         if not Path(login.socket).is_socket():
             raise pymysql.err.OperationalError(2002, f"there is no socket {login.socket}")
+        try:
+            knock(login.socket)
+        except OSError as error:
+            reason = f"nobody listens at the socket {login.socket} ({error.strerror})"
+            raise pymysql.err.OperationalError(2002, reason) from None
         where = {"unix_socket": login.socket}
     # As bytes: the driver would encode a text as Latin-1.
     password = login.password.reveal().encode()

@@ -14,6 +14,8 @@ from drcenter.errors import OperationFailed
 
 # Of an account or grant that the restore cannot make: the longest part of the statement that is shown.
 SHOWN = 120
+# How long a table may be held by others (the server's default is a day).
+LOCK_WAIT_SECONDS = 60
 
 
 def make_ready(login: Login, selection: Selection, *, overwrite: bool) -> bool:
@@ -35,7 +37,7 @@ def make_ready(login: Login, selection: Selection, *, overwrite: bool) -> bool:
                 "Choose another name, or allow it to be overwritten.",
                 permanent=True,
             )
-        execute(connection, "SET SESSION foreign_key_checks=0")
+        execute(connection, f"SET SESSION foreign_key_checks=0, lock_wait_timeout={LOCK_WAIT_SECONDS}")
         for statement in statements:
             execute(connection, statement)
     return created

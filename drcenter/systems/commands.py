@@ -69,7 +69,7 @@ def command_for(system: System, words: Sequence[str]) -> Command:
     if directory is not None and not os.path.isdir(directory):
         raise OperationFailed(
             f"The directory of the commands, {directory}, does not exist.",
-            "Correct it on the system's page, or restore the application's files first.",
+            "Correct it on the system's page; or restore the application's files beside, and move them there first.",
             permanent=True,
         )
     first, *rest = words

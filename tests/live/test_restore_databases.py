@@ -1,0 +1,290 @@
+"""Restores of real databases: beside, and over production while others hold locks or the server dies."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from backups import production, restore, take
+from backups.engines import mariadb as mariadb_engine
+from backups.engines import postgresql as postgresql_engine
+from backups.models import Level, Plan, Recovery, Set, Source
+from backups.servers.mariadb import private_server
+from drcenter.errors import OperationFailed
+from drcenter.jobs import context as context_module
+from drcenter.jobs import work as edge
+from drcenter.jobs.work import run_job
+from drcenter.secrets import Secret
+from tests.live.mariadb_fixtures import Database, database, mariadb_server
+from tests.live.postgresql_fixtures import rows
+
+__all__ = ["database", "mariadb_server"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TABLE = "CREATE TABLE orders (id INT PRIMARY KEY, note VARCHAR(200))"
+ODD = "-dash 'quote\" ; DROP ../x=y ü"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch) -> None:
+    monkeypatch.setattr(context_module, "BEAT_SECONDS", 0.3)
+    monkeypatch.setattr(context_module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(edge._Process, "stops", False)
+    monkeypatch.setattr(production, "PAUSES", ())
+
+
+@pytest.fixture
+def protect(system, destination, key):
+    """protect(engine, options): a set of one source of that engine."""
+
+    def protect(engine: str, options: dict) -> Set:
+        source = Source.objects.create(
+            system=system,
+            name="db",
+            engine=engine,
+            tier="database",
+            options={**options, "critical_tables": ["orders"]},
+        )
+        plan = Plan.objects.create(system=system, name="daily", level=Level.INTACT)
+        plan.sources.set([source])
+        plan.destinations.set([destination])
+        wanted = take.request(plan, requested_by="otto")
+        run_job(wanted.job.pk)
+        taken = Set.objects.get(pk=wanted.pk)
+        assert taken.state == Set.State.COMPLETE, taken.message
+        return taken
+
+    return protect
+
+
+def over(taken: Set, key, **changes) -> Recovery:
+    source = taken.system.sources.get()
+    recovery = restore.request_production(
+        taken.copies.get(), sources=[], typed_host=source.build().host, requested_by="otto",
+        identity=Secret(key.identity), **changes,
+    )  # fmt: skip
+    run_job(recovery.job.pk)
+    return Recovery.objects.get(pk=recovery.pk)
+
+
+def beside(taken: Set, key, name: str) -> Recovery:
+    recovery = restore.request_beside(
+        taken.copies.get(), sources=[], names={"db": name}, requested_by="otto", identity=Secret(key.identity)
+    )
+    run_job(recovery.job.pk)
+    return Recovery.objects.get(pk=recovery.pk)
+
+
+def three(text: str = "note") -> list[tuple[int, str]]:
+    return [(number, f"{text} {number} 😀") for number in range(3)]
+
+
+class TestMariaDB:
+    @pytest.fixture
+    def taken(self, database: Database, protect) -> Set:
+        database.execute(TABLE)
+        for number, note in three():
+            database.execute("INSERT INTO orders VALUES (%s, %s)", number, note)
+        return protect("mariadb", database.engine().options)
+
+    def orders(self, database: Database, name: str) -> list[tuple]:
+        quoted = "`" + name.replace("`", "``") + "`"
+        return database.execute(f"SELECT * FROM {quoted}.orders ORDER BY id")
+
+    @pytest.mark.parametrize("name", ["plain_beside", ODD, "`tick`"])
+    def test_beside(self, taken: Set, database: Database, key, name: str) -> None:
+        database.execute("DELETE FROM orders WHERE id = 1")
+        recovery = beside(taken, key, name)
+        quoted = "`" + name.replace("`", "``") + "`"
+        try:
+            assert (recovery.state, recovery.differences) == (Recovery.State.SUCCEEDED, []), recovery.message
+            assert self.orders(database, name) == three()
+            assert len(self.orders(database, database.name)) == 2
+            again = beside(taken, key, name)
+            assert again.state == Recovery.State.FAILED
+            assert "is not empty" in again.message
+            assert self.orders(database, name) == three()
+        finally:
+            database.execute(f"DROP DATABASE IF EXISTS {quoted}")
+
+    def test_a_half_restored_database_is_removed(
+        self, taken: Set, database: Database, key, monkeypatch
+    ) -> None:
+        original = mariadb_engine.Plugin.consumer
+
+        def consumer(self, part, suffix):
+            command = original(self, part, suffix)
+            if part != "database":
+                return command
+            client = " ".join(f"'{word}'" for word in command.argv)
+            return replace(command, argv=("sh", "-c", f"head -c 1500 | {client}; exit 1"))
+
+        monkeypatch.setattr(mariadb_engine.Plugin, "consumer", consumer)
+        recovery = beside(taken, key, "half_beside")
+        assert recovery.state == Recovery.State.FAILED
+        assert recovery.steps[-1]["step"] == "remove what is half restored"
+        assert database.execute("SHOW DATABASES LIKE 'half_beside'") == []
+
+    def test_a_name_that_the_server_refuses(self, taken: Set, key) -> None:
+        for name in ("x" * 65, "ends with a space "):
+            recovery = beside(taken, key, name)
+            assert recovery.state == Recovery.State.FAILED
+            assert "database name" in recovery.message or "is too long" in recovery.message
+        with pytest.raises(OperationFailed, match="is an original"):
+            beside(taken, key, taken.system.sources.get().options["database"])
+
+
+@pytest.fixture
+def own_server(tmp_path_factory) -> Iterator[tuple[Path, ExitStack]]:
+    """A server of its own, which may be killed: always behind the same socket."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="drc-own-", dir="/var/tmp") as place, ExitStack() as stack:
+        Path(place).chmod(0o755)
+        yield Path(place) / "db", stack
+
+
+def test_a_server_killed_in_the_middle_comes_back_and_so_do_the_data(
+    own_server, protect, key, monkeypatch, tmp_path
+):
+    place, stack = own_server
+    server = stack.enter_context(private_server(place, keep=True))
+    (tmp_path / "word").write_text(word := secrets.token_hex(8))
+    with closing(server.connect()) as connection, connection.cursor() as cursor:
+        for statement in (
+            "CREATE DATABASE shop CHARACTER SET utf8mb4", f"CREATE USER app@localhost IDENTIFIED BY '{word}'",
+            "GRANT ALL ON shop.* TO app@localhost", "USE shop", TABLE,
+        ):  # fmt: skip
+            cursor.execute(statement)
+        cursor.executemany("INSERT INTO orders VALUES (%s, %s)", three())
+    taken = protect(
+        "mariadb",
+        {"socket": server.socket, "user": "app", "password": f"file:{tmp_path / 'word'}", "database": "shop"},
+    )
+    with closing(server.connect("shop")) as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE orders SET note = 'of today'")
+    originals = mariadb_engine.Plugin.consumer, mariadb_engine.Plugin.prepare
+    killed: list[int] = []
+
+    def consumer(self, part, suffix):
+        command = originals[0](self, part, suffix)
+        if killed or part != "database":
+            return command
+        killed.append(server.pid)
+        client = " ".join(f"'{word}'" for word in command.argv)
+        return replace(command, argv=("sh", "-c", f"kill -9 {server.pid}; sleep 0.3; exec {client}"))
+
+    def prepare(self, *, overwrite):
+        try:
+            return originals[1](self, overwrite=overwrite)
+        except OperationFailed:
+            # What systemd does after a moment.
+            if not came_back:
+                came_back.append(stack.enter_context(private_server(place, keep=True)))
+            raise
+
+    came_back: list = []
+    monkeypatch.setattr(mariadb_engine.Plugin, "consumer", consumer)
+    monkeypatch.setattr(mariadb_engine.Plugin, "prepare", prepare)
+    monkeypatch.setattr(production, "PAUSES", (0.1, 0.1))
+    recovery = over(taken, key)
+    assert killed
+    assert recovery.state == Recovery.State.ROLLED_BACK, recovery.message
+    with closing(came_back[0].connect("shop")) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT note FROM orders")
+        assert cursor.fetchall() == (("of today",),)
+
+
+class TestPostgreSQL:
+    @pytest.fixture
+    def taken(self, postgresql_server, postgresql_database: str, protect) -> Set:
+        with postgresql_server.connect(postgresql_database) as connection:
+            connection.execute(TABLE)
+            for row in three():
+                connection.execute("INSERT INTO orders VALUES (%s, %s)", row)
+        return protect("postgresql", postgresql_server.options(postgresql_database))
+
+    def orders(self, server, name: str) -> list[tuple]:
+        return rows(server, name, "SELECT * FROM orders ORDER BY id")
+
+    @pytest.mark.parametrize("name", ["plain beside", ODD, "postgresql://x/y"])
+    def test_beside(self, taken: Set, postgresql_server, postgresql_database: str, key, name: str) -> None:
+        with postgresql_server.connect(postgresql_database) as connection:
+            connection.execute("DELETE FROM orders WHERE id = 1")
+        recovery = beside(taken, key, name)
+        try:
+            assert (recovery.state, recovery.differences) == (Recovery.State.SUCCEEDED, []), recovery.message
+            with postgresql_server.connect() as connection:
+                names = [row[0] for row in connection.execute("SELECT datname FROM pg_database")]
+            assert name in names
+            again = beside(taken, key, name)
+            assert again.state == Recovery.State.FAILED
+            assert "is not empty" in again.message
+            if "://" not in name:
+                assert self.orders(postgresql_server, name) == three()
+        finally:
+            with postgresql_server.connect() as connection:
+                quoted = '"' + name.replace('"', '""') + '"'
+                connection.execute(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)".encode())
+
+    def test_over_production_while_somebody_is_connected(
+        self, taken: Set, postgresql_server, postgresql_database: str, key
+    ) -> None:
+        """A session that holds no lock is no obstacle."""
+        with postgresql_server.connect(postgresql_database) as idle:
+            idle.execute("SELECT 1")
+            idle.execute("DELETE FROM orders")
+            recovery = over(taken, key)
+            assert (recovery.state, recovery.counts) == (Recovery.State.SUCCEEDED, {"db": {"orders": 3}})
+            assert self.orders(postgresql_server, postgresql_database) == three()
+
+    def test_a_session_that_holds_a_lock_does_not_hang_it_for_ever(
+        self, taken: Set, postgresql_server, postgresql_database: str, key, monkeypatch
+    ) -> None:
+        clear = postgresql_engine.clear_statement
+        monkeypatch.setattr(
+            postgresql_engine, "clear_statement", lambda schemas: clear(schemas).replace("'60s'", "'500ms'")
+        )
+        options = taken.system.sources.get().options
+        word = Path(options["password"].removeprefix("file:")).read_text()
+        with psycopg.connect(
+            host=options["host"], port=options["port"], user=options["user"], password=word,
+            dbname=postgresql_database,
+        ) as busy:  # fmt: skip
+            busy.execute("UPDATE orders SET note = 'of today'")
+            recovery = over(taken, key)
+            assert "lock timeout" in recovery.message
+            assert "stop queue workers" in recovery.hint
+            # Neither way got through; nothing was changed, since the load clears in its own transaction.
+            assert recovery.state == Recovery.State.DOWN
+            busy.rollback()
+        assert self.orders(postgresql_server, postgresql_database) == three()
+
+    def test_psql_fails_half_way_and_nothing_has_changed(
+        self, taken: Set, postgresql_server, postgresql_database: str, key, monkeypatch
+    ) -> None:
+        with postgresql_server.connect(postgresql_database) as connection:
+            connection.execute("UPDATE orders SET note = 'of today'")
+        original, calls = postgresql_engine.Plugin.consumer, []
+
+        def consumer(self, part, suffix):
+            command = original(self, part, suffix)
+            if part != "database" or calls:
+                return command
+            calls.append(part)
+            client = " ".join(f'"{word}"' if "DO $" not in word else '"$CLEAR"' for word in command.argv)
+            return replace(
+                command, argv=("sh", "-c", f"(head -c 900; echo; echo 'SELECT nonsense;') | {client}")
+            )
+
+        monkeypatch.setattr(postgresql_engine.Plugin, "consumer", consumer)
+        recovery = over(taken, key)
+        assert recovery.state == Recovery.State.ROLLED_BACK
+        assert "psql" in recovery.message or "sh failed" in recovery.message
+        assert rows(postgresql_server, postgresql_database, "SELECT DISTINCT note FROM orders") == [
+            ("of today",)
+        ]
