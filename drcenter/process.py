@@ -274,7 +274,8 @@ def _prefix(command: Command) -> list[str]:
     prefix = [find("setpriv"), "--pdeathsig", "KILL"]
     if command.user is not None:
         prefix += ["--reuid", command.user, "--regid", str(_group(command.user)), "--init-groups"]
-    prefix.append("--")
+    # A starter that died before the signal was set would never send it: the child looks who its parent is.
+    prefix += ["--", find("sh"), "-c", 'unset PWD OLDPWD SHLVL; test "$PPID" = "$0" && exec "$@"', str(os.getpid())]
     return [*prefix, find("stdbuf"), "--output=1M"] if command.large_writes else prefix
 
 
