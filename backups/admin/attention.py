@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from backups import standing
 from backups.models import Copy, Plan, Recovery, RecoveryKey
 from drcenter.jobs.models import Job, State
-from drcenter.jobs.pulse import silent
+from drcenter.jobs.pulse import TICKS, silent
 from drcenter.panel.look import Link, Notice, Tone
 from drcenter.panel.pages import address
 
@@ -29,7 +29,14 @@ def attention(systems: list[standing.SystemStanding], now: datetime) -> list[Not
 
 def _workers(now: datetime) -> Iterator[Notice]:
     jobs = Link(_("Jobs"), reverse("admin:jobs_job_changelist"))
-    for cluster in silent(now):
+    quiet = silent(now)
+    if TICKS in quiet:
+        yield Notice(
+            _("Nothing looks for due work: no plan starts by itself."),
+            _("Start it, with the workers: manage.py run."),
+            link=jobs,
+        )
+    for cluster in (name for name in quiet if name != TICKS):
         yield Notice(
             _("The workers of the queue “%(cluster)s” are silent.") % {"cluster": cluster},
             _("No backup and no alert goes out. Start them: manage.py run."),

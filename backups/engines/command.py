@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -97,7 +97,7 @@ class Options(forms.Form):
 
 
 class Plugin(Engine):
-    label = "Command"
+    label = cast(str, _("Command"))
     Options = Options
     # coreutils' timeout(1), and setpriv(1), which ends the command when timeout is killed.
     required_tools = ("timeout", "setpriv")

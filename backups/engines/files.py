@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -83,7 +83,7 @@ class Options(forms.Form):
 
 
 class Plugin(Engine):
-    label = "Files"
+    label = cast(str, _("Files"))
     Options = Options
     required_tools = ("tar",)
 

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from drcenter.panel import words
 from drcenter.panel.badge import badge
-from drcenter.panel.look import Button, Link, Verdict
+from drcenter.panel.look import Button, Link, Table, Verdict
 
 register = template.Library()
 register.filter("size", words.size)
@@ -49,3 +49,9 @@ def _many(context: template.Context, values: Sequence[Any]) -> SafeString:
 def last(values: Any, count: int) -> list[Any]:
     """The last `count` of a queryset in its order, without reading the rest."""
     return list(reversed(values.order_by("-pk")[:count]))
+
+
+@register.filter
+def labelled(table: Table, row: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Each cell with the name of its column: on a telephone, a row stands as a list of both."""
+    return list(zip(table.columns, row, strict=False))
