@@ -6,7 +6,7 @@ DATABASE_PHP = """<?php
 return ['default' => env('DB_CONNECTION', 'mysql'), 'connections' => [
     'sqlite' => ['driver' => 'sqlite', 'url' => env('DATABASE_URL'),
         'database' => env('DB_DATABASE', database_path('database.sqlite'))],
-    'mysql' => ['driver' => 'mysql', 'url' => env('DATABASE_URL'), 'host' => env('DB_HOST', '10.0.0.9'),
+    'mysql' => ['driver' => 'mysql', 'url' => env('DATABASE_URL'), 'host' => env('DB_HOST', '127.0.0.9'),
         'port' => env('DB_PORT', '3306'), 'database' => env('DB_DATABASE', 'forge'),
         'username' => env('DB_USERNAME', 'forge'), 'password' => env('DB_PASSWORD', '')],
     'tenant' => ['driver' => 'pgsql', 'host' => env('DB_HOST', '127.0.0.1')],

@@ -9,7 +9,7 @@ from drcenter.errors import OperationFailed
 from tests.backups.look.applications import DATABASE_PHP
 
 ROOT = Path("/srv/app")
-SERVER = {"host": "10.0.0.9", "port": 3306, "user": "forge", "database": "forge"}
+SERVER = {"host": "127.0.0.9", "port": 3306, "user": "forge", "database": "forge"}
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ SERVER = {"host": "10.0.0.9", "port": 3306, "user": "forge", "database": "forge"
         ("DB_CONNECTION=sqlite", "sqlite", {"path": "/srv/app/database/database.sqlite"}, None),
         ("DB_CONNECTION=sqlite\nDB_DATABASE=/data/x.db", "sqlite", {"path": "/data/x.db"}, None),
         ("DB_CONNECTION=tenant\nDB_DATABASE=shop", "postgresql",
-         {"host": "10.0.0.9", "port": 3306, "user": "forge", "database": "shop"}, None),
+         {"host": "127.0.0.9", "port": 3306, "user": "forge", "database": "shop"}, None),
         ("DATABASE_URL=postgres://app:pw@db1/shop", "postgresql",
          {"host": "db1", "port": 5432, "user": "app", "database": "shop"}, "pw"),
         ("DB_URL=postgres://app:pw@db1/shop", "mariadb", SERVER, None),
