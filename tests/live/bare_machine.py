@@ -1,6 +1,6 @@
 """A machine without the product, and without Python: a directory with a shell and a few tools, entered by chroot.
 
-Two kinds: `dash` with GNU coreutils, sed and grep, and `busybox`, where every small tool is busybox's. Both have
+Three kinds: `dash` or `bash` with GNU coreutils, sed and grep, and `busybox`, where every small tool is its own. All have
 age, zstd, GNU tar, OpenSSL and the databases' clients. Without root a user namespace lends the rights for it.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 CLIENTS = ("age", "age-keygen", "zstd", "tar", "openssl", "mariadb", "sqlite3")
 COREUTILS = (
     "basename", "cat", "chmod", "chown", "cut", "date", "df", "dirname", "env", "grep", "head", "id", "ls", "mkdir", "mkfifo",
-    "mktemp", "mv", "od", "pwd", "rm", "sed", "sha256sum", "sleep", "sort", "stat", "touch", "tr", "true", "uname",
+    "mktemp", "mv", "od", "pwd", "rm", "sed", "sha256sum", "sleep", "sort", "stat", "touch", "tr", "true", "uname", "wc",
 )  # fmt: skip
 BUSYBOX_LEAVES_OUT = {"tar", "age", "zstd", "openssl", "python", "python3"}
 # Modules that libraries open by themselves, which ldd does not show.
@@ -49,7 +49,7 @@ class BareMachine:
         else:
             for tool in COREUTILS:
                 self.install(tool)
-            self.install("dash", "sh")
+            self.install(self.kind, "sh")
         self._devices()
         return self
 
