@@ -11,7 +11,7 @@ class BackupsConfig(AppConfig):
     def ready(self) -> None:
         from django.core.checks import Tags, register
 
-        from backups import checks, due, identities, restore, take, verify, watch
+        from backups import checks, due, identities, leftovers, restore, take, verify, watch
         from drcenter.jobs.registry import register_kind, register_tick
 
         register(checks.check_backups, Tags.database)
@@ -19,5 +19,6 @@ class BackupsConfig(AppConfig):
         register_kind(verify.KIND, verify.verify_job, ended=verify.ended)
         register_kind(restore.KIND, restore.restore_job, ended=restore.ended)
         register_tick("backups.identities", identities.forget_stale)
+        register_tick("backups.leftovers", leftovers.sweep_all)
         register_tick("backups.due", due.take_due)
         register_tick("backups.watch", watch.watch_age)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backups import layout
+from backups.decode import Damaged
 from backups.destinations.base import Destination
 from backups.engines.base import PartSpec
 from backups.readback import ReadableCopy
@@ -26,14 +27,15 @@ def write(
 
 def read(copy: ReadableCopy, *, encrypted: bool) -> dict[str, Any]:
     """The content. Raises OperationFailed when it is damaged, of a newer version, or for other identities."""
-    with copy.plain(layout.details_key(encrypted=encrypted)) as plain:
-        pieces = list(iter(lambda: plain.read(BLOCK), b""))
+    key = layout.details_key(encrypted=encrypted)
     try:
-        content: dict[str, Any] = json.loads(b"".join(pieces))
-    except ValueError as error:
-        raise OperationFailed(
-            "The detail file of the set cannot be read.", "Use another copy.", permanent=True
-        ) from error
+        with copy.plain(key) as plain:
+            pieces = list(iter(lambda: plain.read(BLOCK), b""))
+        content = json.loads(b"".join(pieces))
+    except (Damaged, ValueError) as error:
+        raise Damaged(f"{key}: the details of the set cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise Damaged(f"{key}: these are no details of a set.")
     if content.get("version", 0) > VERSION:
         raise OperationFailed(
             "The set was written by a newer DR Center.",

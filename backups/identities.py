@@ -6,7 +6,9 @@ after its job, from the request until the worker takes it; it is never in a row,
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyrage
@@ -17,6 +19,8 @@ from drcenter.errors import OperationFailed
 from drcenter.jobs.models import OPEN, Job
 from drcenter.secrets import Secret, resolve
 
+# Seconds.
+GRACE = 60.0
 NO_KEY_HINT = "Make one: manage.py recovery-kit. A plan can also say, loudly, that it does not encrypt."
 
 
@@ -72,11 +76,19 @@ def brought(job: Job) -> list[pyrage.x25519.Identity]:
     return parse(text)
 
 
+def forget(job: Job) -> None:
+    """Remove what was left for `job`: it has ended."""
+    _place(job.pk).unlink(missing_ok=True)
+
+
 def forget_stale() -> None:
-    """Remove identities whose job has ended: a tick."""
+    """A tick: remove identities whose job has ended, or was never committed."""
     for path in _directory().glob("*.identity"):
-        if not Job.objects.filter(pk=path.stem, state__in=OPEN).exists():
-            path.unlink(missing_ok=True)
+        # Younger ones may belong to a job whose transaction has not been committed yet.
+        with suppress(FileNotFoundError):
+            young = 0 <= time.time() - path.stat().st_mtime < GRACE
+            if not young and not Job.objects.filter(pk=path.stem, state__in=OPEN).exists():
+                path.unlink()
 
 
 def needed(encrypted_to: Sequence[str], identities: Sequence[pyrage.x25519.Identity]) -> None:

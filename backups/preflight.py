@@ -74,10 +74,12 @@ def check_space(space: Space, needed: int, target: str) -> list[Finding]:
 
 def check_size(taken: Set) -> list[Finding]:
     """A finding when the set is far smaller than the plan's last ones: the source may have lost its data."""
+    # A safety set holds only what a restore was about to overwrite.
     earlier = Set.objects.complete().filter(plan=taken.plan).exclude(pk=taken.pk).order_by("-id")
+    earlier = earlier.exclude(reason=Set.Reason.SAFETY)
     sizes = list(earlier.values_list("plain_size", flat=True)[:5])
     usual = median(sizes) if len(sizes) >= 2 else 0
-    if not usual or taken.plain_size >= usual * COLLAPSED:
+    if taken.reason == Set.Reason.SAFETY or not usual or taken.plain_size >= usual * COLLAPSED:
         return []
     return [
         Finding(

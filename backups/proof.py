@@ -1,9 +1,8 @@
 """Proves a set: restores it into scratch places, and compares the witness of each with the source's own."""
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,17 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from backups import engines
-from backups.engines.base import NoScratch
+from backups.engines.base import Engine, NoScratch
+from backups.leftovers import held_directory
 from backups.models import Copy, Level, Part, Set, Verification
 from backups.models.level import at_least
 from backups.placing import by_source, place_source
-from backups.readback import ReadableCopy
+from backups.readback import ReadableCopy, Unreadable
 from backups.witness import Witness, differences
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext
+from drcenter.secrets import redact
 
 # Rows hold the first differences; there may be one for each of a million files.
 SHOWN = 200
@@ -45,16 +46,24 @@ def prove(
     context: JobContext, copy: ReadableCopy, details: Mapping[str, Any], parts: Sequence[Part]
 ) -> Outcome:
     """Restore every source of the set into a scratch place and compare. Raises Cancelled, and nothing else
-    for what a set or this machine can be at fault for: that is in the outcome."""
+    for what a set or this machine can be at fault for: that is in the outcome.
+
+    A difference is what is wrong with the set: it does not restore, or not to what the source held. What
+    stands in the way on this machine (no server, no room, a store that is away) leaves it undecided.
+    """
     outcome = Outcome()
     for name, its_parts in by_source(parts).items():
         try:
-            _prove_source(context, copy, its_parts, details["sources"][name], outcome)
-        except NoScratch as reason:
-            outcome.undecided.append(f"{name}: {reason}")
+            _prove_source(context, copy, its_parts, details, outcome)
+        except (NoScratch, Unreadable) as reason:
+            context.check()
+            outcome.undecided.append(redact(f"{name}: {reason}"))
+        except OSError as error:
+            context.check()
+            outcome.undecided.append(redact(f"{name}: {error.strerror or error}"))
         except OperationFailed as error:
             context.check()
-            outcome.differences.append(f"{name}: {error}")
+            outcome.differences.append(redact(f"{name}: {error}"))
     return outcome
 
 
@@ -62,15 +71,17 @@ def _prove_source(
     context: JobContext,
     copy: ReadableCopy,
     parts: Sequence[Part],
-    detail: Mapping[str, Any],
+    details: Mapping[str, Any],
     outcome: Outcome,
 ) -> None:
     name = parts[0].source_name
+    detail = details.get("sources", {}).get(name)
+    if detail is None:
+        raise OperationFailed("The details of the set do not know this source.", permanent=True)
     expected = Witness.from_json(detail["witness"])
     engine = engines.build(detail["engine"], detail["options"])
-    with _workspace() as workspace, engine.scratch(workspace, detail["facts"]) as place:
+    with _workspace() as workspace, _scratch(engine, workspace, detail["facts"]) as place:
         began = time.monotonic()
-        place.prepare(overwrite=False)
         place_source(context, copy, parts, place, expected)
         restored = time.monotonic()
         context.phase(_("comparing"), name)
@@ -82,16 +93,30 @@ def _prove_source(
             "contents": len(expected.contents),
             "ignored": dict(list(expected.ignored.items())[:SHOWN]),
         }
-    outcome.differences += [f"{name}: {difference}" for difference in found]
+    outcome.differences += [redact(f"{name}: {difference}") for difference in found]
+
+
+@contextmanager
+def _scratch(engine: Engine, workspace: Path, facts: Mapping[str, Any]) -> Iterator[Engine]:
+    """A scratch place that is ready. Raises NoScratch when it cannot be had: that says nothing of the set."""
+    with ExitStack() as stack:
+        try:
+            place = stack.enter_context(engine.scratch(workspace, facts))
+            place.prepare(overwrite=False)
+        except NoScratch:
+            raise
+        except OperationFailed as error:
+            raise NoScratch(
+                f"No scratch place: {error.message}", error.hint, permanent=error.permanent
+            ) from error
+        yield place
 
 
 @contextmanager
 def _workspace() -> Iterator[Path]:
-    """An empty directory of mode 0700 that is gone afterwards."""
-    base = Path(settings.STATE_DIR) / "scratch"
-    base.mkdir(mode=0o700, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="proof-", dir=base, ignore_cleanup_errors=True) as path:
-        yield Path(path)
+    """An empty directory of mode 0700 that is gone afterwards, also when this process is killed (leftovers)."""
+    with held_directory(Path(settings.STATE_DIR) / "scratch", "proof-") as path:
+        yield path
 
 
 def conclude(verification: Verification, outcome: Outcome, *, capped: bool) -> None:
@@ -112,26 +137,27 @@ def conclude(verification: Verification, outcome: Outcome, *, capped: bool) -> N
         verification.reached = Level.PROVEN if passed else Level.STORED
         verification.message = "" if passed else _("What was dumped is proven, but the dump is incomplete.")
     with transaction.atomic():
-        verification.save()
-        _raise_level(verification, capped=capped or bool(outcome.differences))
+        verification.conclude()
+        _raise_level(verification, capped=capped, differs=bool(outcome.differences))
         record(
             verification.requested_by, "backups.verify.concluded", verification, reached=verification.reached
         )
 
 
-def _raise_level(verification: Verification, *, capped: bool) -> None:
-    """Copy and set are as good as the best that was shown, unless a difference or a cap says otherwise."""
+def _raise_level(verification: Verification, *, capped: bool, differs: bool) -> None:
+    """The copy is as good as the best that was shown; the set as its best copy. A difference caps the set."""
     copy = Copy.objects.select_for_update().get(pk=verification.copy_id)
     one = Set.objects.select_for_update().get(pk=copy.set_id)
     copy.verified_at = verification.finished_at
-    if capped:
-        copy.level = one.level = Level.STORED if one.capped else Level.INTACT
-        one.level_reason = one.level_reason or verification.message
-        one.capped = True
+    if differs:
+        # Its bytes are what was stored; they are not what the source held.
+        copy.level = Level.INTACT
     elif at_least(verification.reached, copy.level):
         copy.level = verification.reached
-        if at_least(verification.reached, one.level):
-            one.level = verification.reached
-        one.level_reason = "" if one.level == Level.PROVEN else verification.message
     copy.save(update_fields=["level", "verified_at"])
+    if differs and not one.capped:
+        one.capped, one.level_reason = True, verification.message
+    one.level = one.best_level()
+    if not (one.capped or capped):
+        one.level_reason = "" if one.level == Level.PROVEN else verification.message
     one.save(update_fields=["level", "level_reason", "capped"])

@@ -12,6 +12,7 @@ from django.utils import timezone
 from backups import details, guide, layout, signing
 from backups.destinations.base import Destination, Reader
 from backups.layout import Manifest, ManifestPart, StoredObject
+from backups.readback import ReadableCopy
 from backups.stream import BLOCK, Encoding
 from backups.taking import Taking
 from drcenter.errors import OperationFailed
@@ -30,7 +31,7 @@ def publish(taking: Taking) -> None:
     objects = {
         layout.SCRIPT: guide.script(manifest).encode(),
         layout.GUIDE: guide.text(manifest).encode(),
-        layout.LOG: _log(taking).encode(),
+        layout.LOG: _log(taking, encrypted=taking.set.encrypted).encode(),
     }
     for name, content in objects.items():
         _put(taking.destination, taking.set.prefix + name, content)
@@ -43,7 +44,6 @@ def publish(taking: Taking) -> None:
     checksums = layout.checksums_text(digests).encode()
     _put(taking.destination, taking.set.prefix + layout.CHECKSUMS, checksums)
     _put(taking.destination, taking.set.prefix + layout.SIGNATURE, key.sign(checksums))
-    taking.context.check()
     if not taking.mine().exists():
         raise OperationFailed(
             "Another attempt has taken this set over; this one writes no manifest.", permanent=True
@@ -53,7 +53,8 @@ def publish(taking: Taking) -> None:
 
 def _write_details(taking: Taking) -> StoredObject:
     encoding = Encoding(taking.encryption, children=taking.context.children)
-    name, stored = details.write(taking.destination, taking.set.prefix, taking.details, encoding)
+    content = taking.details | {"log": _log(taking, encrypted=False)}
+    name, stored = details.write(taking.destination, taking.set.prefix, content, encoding)
     return StoredObject(name, stored.stored_size, stored.stored_sha256)
 
 
@@ -84,8 +85,11 @@ def _tools(taking: Taking) -> dict[str, str]:
     return found
 
 
-def _log(taking: Taking) -> str:
+def _log(taking: Taking, *, encrypted: bool) -> str:
+    """The job's log. In an encrypted set what was found (names of tables, files) stands in the details only."""
     lines = Line.objects.filter(job=taking.context.job)
+    if encrypted:
+        lines = lines.filter(level="info")
     return "".join(f"{line.at:%Y-%m-%dT%H:%M:%SZ} {line.level} {line.text}\n" for line in lines)
 
 
@@ -101,23 +105,21 @@ def _put(destination: Destination, key: str, content: bytes) -> None:
         raise OperationFailed(f"{key} does not come back from the destination as it was stored.")
 
 
-def copy(source: Destination, target: Destination, prefix: str, advance: Callable[[int], None]) -> None:
+def copy(source: ReadableCopy, target: Destination, advance: Callable[[int], None]) -> None:
     """Copy a set byte for byte, manifest last, and check every digest on the way. Raises OperationFailed."""
-    digests = layout.parse_checksums(_text(source, prefix + layout.CHECKSUMS))
+    digests = layout.parse_checksums(source.content(layout.CHECKSUMS).decode())
     names = [*sorted(digests.keys() - {layout.MANIFEST}), layout.CHECKSUMS, layout.SIGNATURE, layout.MANIFEST]
     for name in names:
-        _copy_object(source, target, prefix + name, digests.get(name), advance)
+        _copy_object(source, target, name, digests.get(name), advance)
 
 
 def _copy_object(
-    source: Destination, target: Destination, key: str, digest: str | None, advance: Callable[[int], None]
+    source: ReadableCopy, target: Destination, name: str, digest: str | None, advance: Callable[[int], None]
 ) -> None:
-    opened = source.open(key)
-    try:
+    key = source.prefix + name
+    with source.stored(name) as opened:
         stream = _Digesting(opened, key, digest, advance)
-        stored = target.put(key, stream, expected_size=source.head(key).size)
-    finally:
-        opened.close()
+        stored = target.put(key, stream, expected_size=source.destination.head(key).size)
     if target.head(key).size != stream.size or stored.size != stream.size:
         raise OperationFailed(f"{key} has another size at {target.target} than what was sent.")
 
@@ -142,11 +144,3 @@ class _Digesting:
                 f"{self._key} is damaged at the first destination; it is not copied.", permanent=True
             )
         return block
-
-
-def _text(destination: Destination, key: str) -> str:
-    source = destination.open(key)
-    try:
-        return b"".join(iter(lambda: source.read(BLOCK), b"")).decode()
-    finally:
-        source.close()

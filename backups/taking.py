@@ -7,18 +7,33 @@ from datetime import datetime
 from typing import Any
 
 import pyrage
+from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from backups import layout, preflight
 from backups.destinations.base import Destination as DestinationPlugin
 from backups.destinations.base import Reader, Stored
 from backups.engines.base import Engine, Finding, Inspection, PartSpec
-from backups.models import Copy, Part, Set, Source
+from backups.models import Copy, Destination, Part, Set, Source
 from backups.readback import ReadableCopy
 from backups.stream import StoredPart
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext
+from drcenter.jobs.enqueue import enqueue
+from drcenter.jobs.models import Job
+from drcenter.secrets import redact
+
+KIND = "backups.take"
+
+
+def enqueue_take(wanted: Set, requested_by: str) -> Job:
+    """A job that takes the set; one at a time works on a system."""
+    title = _("Back up %(plan)s") % {"plan": wanted.plan}
+    return enqueue(
+        KIND, wanted.pk, target=f"system:{wanted.system_id}", title=title, requested_by=requested_by
+    )
 
 
 class Taking:
@@ -41,7 +56,10 @@ class Taking:
         self.timings: dict[str, float] = {}
         self.moments: list[datetime] = []
         self.moment: datetime | None = None
+        # The row says that the set is complete.
         self.published = False
+        # The proof found a difference.
+        self.differs = False
         self.copy_row: Copy
         self.destination_or_none: DestinationPlugin | None = None
 
@@ -54,15 +72,25 @@ class Taking:
             try:
                 plugin = row.build()
                 findings = preflight.check_space(plugin.space(), needed, plugin.target)
+                # Out of reach, or its credentials revoked: better known before the dump than in it.
+                next(iter(plugin.list(self.set.prefix)), None)
             except OperationFailed as error:
                 self.found(row.name, [Finding(error.message, error.hint)])
                 first = first or error
                 continue
             self.destination_or_none = plugin
-            self.copy_row = Copy.objects.create(set=self.set, destination=row)
+            self._open_copy(row)
             self.found(row.name, findings)
             return
         raise first or OperationFailed("The plan has no destination that is enabled.", permanent=True)
+
+    def _open_copy(self, row: Destination) -> None:
+        """The row of the copy, of this attempt: one that stalled and was given up must not leave any."""
+        with transaction.atomic():
+            if not self.mine().select_for_update().exists():
+                raise OperationFailed(_("Another attempt has taken this set over."), permanent=True)
+            fresh = {"state": Copy.State.WRITING, "level": "", "message": "", "verified_at": None}
+            self.copy_row, _new = Copy.objects.update_or_create(fresh, set=self.set, destination=row)
 
     @property
     def destination(self) -> DestinationPlugin:
@@ -70,10 +98,11 @@ class Taking:
             raise OperationFailed("No destination was chosen yet.")
         return self.destination_or_none
 
-    def others(self) -> Iterator[tuple[Copy, DestinationPlugin]]:
+    def others(self) -> Iterator[Copy]:
+        """The copies that the plan's other destinations are to get."""
         rows = self.plan.destinations.filter(enabled=True).exclude(pk=self.copy_row.destination_id)
         for row in rows.order_by("name"):
-            yield Copy.objects.get_or_create(set=self.set, destination=row)[0], row.build()
+            yield Copy.objects.get_or_create(set=self.set, destination=row)[0]
 
     def put(self, key: str, stream: Reader, *, size: int | None = None) -> Stored:
         """Store an object of the set; `size` is an estimate."""
@@ -147,6 +176,7 @@ class Taking:
         """Note findings, in the set and in the log."""
         for finding in findings:
             line = {"source": source, **finding.as_json()}
+            line |= {"message": redact(finding.message), "hint": redact(finding.hint)}
             if line in self.findings:
                 continue
             self.findings.append(line)

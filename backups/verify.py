@@ -5,13 +5,13 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import details, identities, proof, readback
+from backups import companions, details, identities, proof, readback
 from backups.destinations.base import NotThere
 from backups.models import Copy, Level, Part, Set, Verification
-from backups.models.level import RANK
+from backups.models.level import RANK, at_least
 from backups.readback import Damaged, ReadableCopy
 from drcenter.audit.record import record
-from drcenter.errors import OperationFailed
+from drcenter.errors import Cancelled, OperationFailed
 from drcenter.jobs.context import JobContext
 from drcenter.jobs.enqueue import enqueue
 from drcenter.jobs.models import Job
@@ -47,8 +47,10 @@ def request(copy: Copy, level: str, *, requested_by: str, identity: Secret | Non
 def verify_job(context: JobContext, pk: int) -> None:
     """The work of a job of this kind. A damaged copy fails the job, with what is damaged."""
     verification = Verification.objects.select_related("copy__set__system", "copy__destination").get(pk=pk)
-    verification.state, verification.started_at = Verification.State.RUNNING, timezone.now()
-    verification.save(update_fields=["state", "started_at"])
+    waiting = Verification.objects.filter(pk=pk, state=Verification.State.WAITING)
+    if not waiting.update(state=Verification.State.RUNNING, started_at=timezone.now(), job=context.job):
+        raise OperationFailed(_("This verification is not waiting any more."), permanent=True)
+    verification.refresh_from_db(fields=["state", "started_at", "job"])
     try:
         _verify(context, verification, identities.brought(context.job))
     except NotProven:
@@ -66,10 +68,12 @@ def _verify(context: JobContext, verification: Verification, keys: list[pyrage.x
     parts = list(one.parts.all())
     copy = ReadableCopy(verification.copy.destination.build(), one.prefix, keys if one.encrypted else [])
     context.phase(_("looking at the store"))
+    companions.check_there(copy, encrypted=one.encrypted)
     for part in parts:
         readback.check_stored(copy, part)
     if wanted == RANK[Level.STORED]:
-        return _conclude_good(verification, Level.STORED)
+        return _conclude_good(context, verification, Level.STORED)
+    companions.check_digests(copy)
     if one.encrypted and not keys:
         return _digests_only(context, verification, copy, parts)
     identities.needed(one.recipients, keys)
@@ -77,7 +81,7 @@ def _verify(context: JobContext, verification: Verification, keys: list[pyrage.x
         context.phase(_("reading back"), part.key, part.plain_size)
         readback.check(copy, part, context.advance)
     if wanted == RANK[Level.INTACT]:
-        return _conclude_good(verification, Level.INTACT)
+        return _conclude_good(context, verification, Level.INTACT)
     return _prove(context, verification, copy, parts)
 
 
@@ -103,51 +107,67 @@ def _digests_only(
     )
     verification.hint = _("Bring the identity of the recovery kit to have it decrypted and proven.")
     verification.finished_at = timezone.now()
-    verification.save()
+    with transaction.atomic():
+        verification.conclude()
     Copy.objects.filter(pk=verification.copy_id).update(verified_at=verification.finished_at)
 
 
-def _conclude_good(verification: Verification, reached: str) -> None:
+def _conclude_good(context: JobContext, verification: Verification, reached: str) -> None:
+    context.check()
     verification.state, verification.reached = Verification.State.PASSED, reached
     verification.finished_at = timezone.now()
+    copy = verification.copy
+    heals = copy.state == Copy.State.DAMAGED and at_least(reached, Level.INTACT)
+    if copy.state == Copy.State.DAMAGED and not heals:
+        verification.message = _(
+            "Its sizes are right. It was found damaged before; only reading it back can clear that."
+        )
     with transaction.atomic():
-        verification.save()
-        copy = verification.copy
-        copy.verified_at, copy.state, copy.message = verification.finished_at, Copy.State.COMPLETE, ""
-        if RANK[reached] > RANK[copy.level]:
+        verification.conclude()
+        copy.verified_at = verification.finished_at
+        if heals:
+            copy.state, copy.message = Copy.State.COMPLETE, ""
+        if copy.state == Copy.State.COMPLETE and not at_least(copy.level, reached):
             copy.level = reached
         copy.save()
+        if heals:
+            Set.objects.filter(pk=copy.set_id).update(level=copy.set.best_level(), level_reason="")
         record(verification.requested_by, "backups.verify.concluded", verification, reached=reached)
 
 
 def _conclude_damaged(verification: Verification, error: OperationFailed) -> None:
     """The copy is bad, and so is the set's standing unless another copy is good."""
+    reason = redact(error.message)
     verification.state, verification.finished_at = Verification.State.DAMAGED, timezone.now()
-    verification.message, verification.hint = redact(error.message), error.hint
-    verification.differences = [redact(error.message)]
+    verification.message, verification.hint, verification.differences = reason, redact(error.hint), [reason]
+    copy = verification.copy
     with transaction.atomic():
-        verification.save()
-        copy = verification.copy
-        copy.state, copy.level, copy.message = Copy.State.DAMAGED, "", redact(error.message)
+        verification.conclude()
+        copy.state, copy.level, copy.message = Copy.State.DAMAGED, "", reason
+        copy.verified_at = verification.finished_at
         copy.save()
-        others = Copy.objects.filter(set=copy.set, state=Copy.State.COMPLETE).exclude(pk=copy.pk)
-        best = max((other.level for other in others), key=lambda level: RANK[level], default="")
-        Set.objects.filter(pk=copy.set_id).update(level=best, level_reason=redact(error.message))
-        record(
-            verification.requested_by, "backups.verify.damaged", verification, message=redact(error.message)
+        Set.objects.filter(pk=copy.set_id).update(
+            level=copy.set.best_level(), level_reason=f"{copy}: {reason}"
         )
+        record(verification.requested_by, "backups.verify.damaged", verification, message=reason)
         tell(Event.FAILURE, _("%(copy)s is damaged") % {"copy": copy}, redact(str(error)))
 
 
 def _conclude_failed(verification: Verification, error: BaseException) -> None:
-    verification.state, verification.finished_at = Verification.State.FAILED, timezone.now()
-    verification.message = redact(getattr(error, "message", "") or str(error) or type(error).__name__)
-    verification.hint = redact(getattr(error, "hint", ""))
-    verification.save()
+    """Nothing was learned of the copy: no identity, the store is away, the check was stopped."""
+    message = str(getattr(error, "message", "")) or str(error) or type(error).__name__
+    if isinstance(error, Cancelled):
+        message = _("Stopped on request.")
+    running = Verification.objects.filter(pk=verification.pk, state=Verification.State.RUNNING)
+    running.update(
+        state=Verification.State.FAILED, finished_at=timezone.now(), message=redact(message),
+        hint=redact(getattr(error, "hint", "")),
+    )  # fmt: skip
 
 
 def ended(job: Job) -> None:
-    """After a job that did not end by itself."""
+    """After a job: nothing of it is left, and a verification that it did not conclude has failed."""
+    identities.forget(job)
     Verification.objects.filter(
         pk=job.subject, state__in=[Verification.State.WAITING, Verification.State.RUNNING]
     ).update(state=Verification.State.FAILED, finished_at=timezone.now(), message=job.message, hint=job.hint)

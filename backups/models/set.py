@@ -4,7 +4,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from backups.models.level import Level
+from backups.models.level import RANK, Level, lower
 from backups.models.plan import Destination, Plan, Source, Tier
 from drcenter.jobs.models import Job
 from drcenter.systems.models import System
@@ -98,6 +98,12 @@ class Set(models.Model):
     def prefix(self) -> str:
         """The folder of the set in every destination, with a slash at the end."""
         return f"{self.system.slug}/{self.identifier}/"
+
+    def best_level(self) -> str:
+        """What its complete copies have shown; *stored* at most when the dump lacks something."""
+        complete = self.copies.filter(state=Copy.State.COMPLETE).values_list("level", flat=True)
+        best = max(complete, key=RANK.__getitem__, default="")
+        return lower(best, Level.STORED.value) if self.capped else best
 
     @property
     def age_seconds(self) -> float | None:

@@ -1,10 +1,12 @@
 """Checks of copies."""
 
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from backups.models.level import Level
 from backups.models.set import Copy
+from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job
 
 
@@ -46,3 +48,15 @@ class Verification(models.Model):
 
     def __str__(self) -> str:
         return f"{self.copy}: {self.get_wanted_display()}"
+
+    def conclude(self) -> None:
+        """Save the outcome, unless it was concluded already: a worker that was given up may wake up.
+
+        Raises OperationFailed then.
+        """
+        running = Verification.objects.filter(pk=self.pk, state=Verification.State.RUNNING)
+        if not running.select_for_update().exists():
+            raise OperationFailed(
+                gettext("This verification has ended already; what came later is not kept."), permanent=True
+            )
+        self.save()

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pymysql
 
+from backups.leftovers import MARIADB, held_directory
 from drcenter.errors import OperationFailed
 from drcenter.process import DEVNULL, Child, Command, find, run, start
 from drcenter.secrets import Secret
@@ -162,16 +163,18 @@ def _placed(directory: Path | None, user: str | None, *, keep: bool) -> Iterator
             raise OperationFailed(
                 f"The user {user} cannot reach {directory}.", "Choose a place it can enter."
             )
-        place, given = Path(tempfile.mkdtemp(prefix="drc-mariadb-", dir="/var/tmp")), False
-    else:
-        place, given = directory.absolute(), True
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with held_directory(*MARIADB) as place:
+            _own(place, user)
+            yield place
+        return
+    place = directory.absolute()
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
     _own(place, user)
     try:
         yield place
     finally:
         if not keep:
-            _empty(place, remove=not given)
+            _empty(place)
 
 
 def _reachable(directory: Path) -> bool:
@@ -189,13 +192,11 @@ def _own(path: Path, user: str | None) -> None:
         os.chown(path, account.pw_uid, account.pw_gid)
 
 
-def _empty(place: Path, *, remove: bool) -> None:
+def _empty(place: Path) -> None:
     for name in ("data", "tmp"):
         shutil.rmtree(place / name, ignore_errors=True)
     (place / "init.sql").unlink(missing_ok=True)
-    if remove:
-        shutil.rmtree(place, ignore_errors=True)
-    elif os.geteuid() == 0:
+    if os.geteuid() == 0:
         os.chown(place, 0, 0)
 
 
