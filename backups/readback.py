@@ -117,7 +117,11 @@ def check(copy: ReadableCopy, part: Known, advance: Callable[[int], None] = lamb
 
 def check_stored(copy: ReadableCopy, part: Known) -> None:
     """Raises Damaged unless the store lists the object with the size it had. Reads nothing."""
-    _compare(part.key, "stored size", part.stored_size, copy.destination.head(copy.prefix + part.key).size)
+    try:
+        found = copy.destination.head(copy.prefix + part.key)
+    except NotThere:
+        raise Damaged(f"{part.key} is missing.") from None
+    _compare(part.key, "stored size", part.stored_size, found.size)
 
 
 def check_digest(
