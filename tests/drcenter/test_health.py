@@ -5,12 +5,14 @@ import shutil
 from collections import namedtuple
 from datetime import timedelta
 
+import pyrage
 import pytest
 from django.core.management import call_command
 from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
+from backups.models import RecoveryKey
 from drcenter import health
 from drcenter.jobs.context import JobContext
 from drcenter.jobs.models import Job, State
@@ -110,12 +112,25 @@ class TestChecks:
         assert client.post("/healthz").status_code == 405
 
 
+@pytest.fixture
+def held_key(db) -> RecoveryKey:
+    """A recovery key that somebody has shown to hold."""
+    recipient = str(pyrage.x25519.Identity.generate().to_public())
+    return RecoveryKey.objects.create(name="safe", recipient=recipient, held_at=timezone.now())
+
+
 class TestCommand:
-    def test_exit_codes(self, alive, capsys, monkeypatch):
+    def test_exit_codes(self, alive, held_key, capsys, monkeypatch):
         usage = namedtuple("usage", "total used free")
         for free, code in ((50, 0), (10, 3), (1, 1)):
             monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: usage(100 << 20, 0, free << 20))
             assert run(capsys)[0] == code
+
+    def test_what_is_set_up_badly_is_said_too(self, alive, capsys):
+        """The apps' own checks, which otherwise speak only when somebody migrates."""
+        code, output = run(capsys)
+        assert code == 3
+        assert "backups.W001: There is no recovery key" in output
 
     def test_for_machines_and_in_detail(self, alive, capsys):
         _code, output = run(capsys, "--json", "--detailed")

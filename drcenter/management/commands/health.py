@@ -7,6 +7,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from datetime import timedelta
 from typing import Any
 
+from django.core.checks import ERROR, Tags, run_checks
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 from django.utils import timezone
@@ -53,7 +54,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         database = health.checks()[0].ok
         fixed = fix() if options["fix"] and database else []
-        found: dict[str, Any] = health.as_json(health.checks()) | {"fixed": fixed}
+        known = health.checks()
+        if database:
+            known += _warnings()
+        found: dict[str, Any] = health.as_json(known) | {"fixed": fixed}
         if options["detailed"]:
             found |= details(database)
         if options["json"]:
@@ -71,6 +75,15 @@ class Command(BaseCommand):
         for title in ("versions", "tools", "work"):
             for name, value in found.get(title, {}).items():
                 self.stdout.write(f"     {title}: {name}: {value}")
+
+
+def _warnings() -> list[health.Check]:
+    """What the apps' own checks say of what is set up: plans that cannot run, keys that nobody holds."""
+    found = run_checks(tags=[Tags.database], databases=["default"])
+    return [
+        health.Check(str(one.id), one.level < ERROR, f"{one.msg} {one.hint or ''}".strip(), attention=True)
+        for one in found
+    ]
 
 
 def fix() -> list[str]:
