@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import engines, layout, take
+from backups import aftermath, engines, layout, take
 from backups.engines.base import Engine
 from backups.models import Copy, Part, Plan, Recovery, Set, Source
 from backups.placing import by_source, place_source
@@ -118,7 +118,7 @@ class _Act:
             try:
                 take.store_set(taking, [source for source, _parts in recovering.sources()])
             except BaseException as error:
-                take.fail(taking, error)
+                aftermath.fail(taking, error)
                 raise
         self.safety = taking
 

@@ -9,10 +9,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from backups import beside, details, identities, production, readback
+from backups.aftermath import abandon
+from backups.decode import Damaged
 from backups.models import Copy, Recovery, Set, Source
 from backups.placing import by_source
 from backups.recovering import Recovering
-from backups.take import abandon
 from drcenter.audit.models import Result
 from drcenter.audit.record import record
 from drcenter.errors import Cancelled, OperationFailed
@@ -166,9 +167,9 @@ def restore_job(context: JobContext, pk: int) -> None:
 
 def _restore(recovering: Recovering) -> None:
     one, production_too = recovering.set, recovering.recovery.place == Recovery.Place.PRODUCTION
+    recovering.identities = identities.brought(recovering.context.job) if one.encrypted else []
     if production_too:
         production.check(recovering)
-    recovering.identities = identities.brought(recovering.context.job) if one.encrypted else []
     identities.needed(one.recipients if one.encrypted else [], recovering.identities)
     with recovering.step(_("read and check every part"), recovering.recovery.copy.destination.name):
         _check_parts(recovering)
@@ -183,7 +184,24 @@ def _check_parts(recovering: Recovering) -> None:
     """Nothing is touched before all that will be written is known to be good."""
     for part in recovering.all_parts():
         recovering.context.phase(_("reading back"), part.key, part.plain_size)
-        readback.check(recovering.readable, part, recovering.context.advance)
+        try:
+            readback.check(recovering.readable, part, recovering.context.advance)
+        except Damaged as error:
+            _note_damage(recovering, error)
+            raise
+
+
+def _note_damage(recovering: Recovering, error: OperationFailed) -> None:
+    """The copy is not to be chosen again, neither by a person nor as the newest one of use."""
+    copy, reason = recovering.recovery.copy, redact(error.message)
+    with transaction.atomic():
+        copy.state, copy.level, copy.message = Copy.State.DAMAGED, "", reason
+        copy.verified_at = timezone.now()
+        copy.save()
+        Set.objects.filter(pk=copy.set_id).update(
+            level=copy.set.best_level(), level_reason=f"{copy}: {reason}"
+        )
+        record(recovering.recovery.requested_by, "backups.restore.damaged", copy, message=reason)
 
 
 def _fail(recovering: Recovering, error: BaseException) -> BaseException:
@@ -248,6 +266,7 @@ def _event(recovery: Recovery) -> Event:
 def ended(job: Job) -> None:
     """After every end of a job: rows that it left unfinished are brought in line. A worker that was lost in the
     middle leaves production stopped, perhaps half restored; the hint says what to do."""
+    identities.forget(job)
     states = {State.LOST: Recovery.State.LOST, State.CANCELLED: Recovery.State.CANCELLED}
     state = states.get(State(job.state), Recovery.State.FAILED)
     unfinished = Recovery.objects.filter(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from backups.models import Copy, Plan, Set
@@ -65,9 +66,14 @@ def describe(plan: Plan, now: datetime) -> dict[str, Any]:
 
 def newest_settled(plan: Plan) -> Set | None:
     """The newest complete set of which no more is to come."""
-    sets = plan.sets.complete().exclude(job__isnull=False, job__state__in=OPEN)
+    sets = _planned(plan).exclude(job__isnull=False, job__state__in=OPEN)
     newest: Set | None = sets.order_by("-started_at", "-pk").first()
     return newest
+
+
+def _planned(plan: Plan) -> QuerySet[Set]:
+    """Complete sets, but for those saved before a restore: they hold what somebody wanted to be rid of."""
+    return plan.sets.complete().exclude(reason=Set.Reason.SAFETY)
 
 
 def moment_of(one: Set) -> datetime:
@@ -96,7 +102,7 @@ def shortcoming(plan: Plan, newest: Set | None, now: datetime) -> str:
 
 def newest_good(plan: Plan, within: int = 50) -> Set | None:
     """The newest set that reached the plan's level and lacks nothing, among the last ones."""
-    sets: Iterable[Set] = plan.sets.complete().filter(capped=False).order_by("-started_at", "-pk")[:within]
+    sets: Iterable[Set] = _planned(plan).filter(capped=False).order_by("-started_at", "-pk")[:within]
     return next((one for one in sets if at_least(one.level, plan.level)), None)
 
 

@@ -148,6 +148,7 @@ class Plan(models.Model):
         return timedelta(hours=self.target_age_hours)
 
     def newest_good(self) -> "Set | None":
-        """The newest complete set of this plan, or None."""
-        newest: Set | None = self.sets.complete().order_by("-started_at").first()
+        """The newest complete set of this plan, or None. What was saved before a restore is none: it holds what
+        somebody wanted to be rid of."""
+        newest: Set | None = self.sets.complete().exclude(reason="safety").order_by("-started_at").first()
         return newest

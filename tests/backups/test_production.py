@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backups import production, restore
+from backups import identities, production, restore, status
 from backups.engines import files as files_engine
 from backups.engines import sqlite as sqlite_engine
 from backups.models import Destination, Recovery, Set, Source
@@ -76,6 +76,14 @@ def test_the_way_back_by_the_safety_set_works_later_too(scene: Scene) -> None:
     assert scene.everything() == damaged
 
 
+def test_what_was_saved_before_a_restore_is_no_backup_of_the_plan(scene: Scene) -> None:
+    """It holds what somebody wanted to be rid of, and would hide that the last real set grows old."""
+    scene.damage()
+    assert scene.over().safety_set.plan == scene.plan
+    assert scene.plan.newest_good() == scene.copy.set
+    assert status.newest_settled(scene.plan) == status.newest_good(scene.plan) == scene.copy.set
+
+
 def test_one_source_alone_leaves_the_others_as_they_are(scene: Scene) -> None:
     before = scene.rows()
     _rows, files = scene.damage()
@@ -139,6 +147,9 @@ class TestNothingTouched:
         assert "uploads" in recovery.message
         assert "Use another copy" in recovery.hint
         assert steps(recovery) == [("read and check every part", False)]
+        scene.copy.refresh_from_db()
+        assert (scene.copy.state, scene.copy.set.level) == ("damaged", "")
+        assert Entry.objects.filter(action="backups.restore.damaged").count() == 1
         assert scene.everything() == damaged
 
     def test_a_part_that_is_gone(self, scene: Scene) -> None:
@@ -359,6 +370,19 @@ class TestStoppedBefore:
         recovery.refresh_from_db()
         assert recovery.state == Recovery.State.CANCELLED
         assert run_job(recovery.job.pk) == "skipped"
+
+    @pytest.mark.parametrize("how", ["stopped while it waits", "a command is missing", "not encrypted"])
+    def test_no_identity_is_left_behind(self, scene: Scene, how: str) -> None:
+        """Without ticks, on the shell, nobody else would remove it."""
+        if how == "a command is missing":
+            scene.commands(resume_command=[["no-such-tool-here"]])
+        if how == "not encrypted":
+            Set.objects.update(encrypted=False)
+        recovery = scene.over(run=False)
+        place = identities._place(recovery.job.pk)
+        assert place.exists()
+        cancel(recovery.job, "otto") if how == "stopped while it waits" else scene.ran(recovery)
+        assert not place.exists()
 
     def test_a_wish_to_stop_while_the_application_starts_comes_too_late(self, scene: Scene) -> None:
         before = scene.everything()
