@@ -17,7 +17,9 @@ from backups.models import Copy, Destination, Plan, Set, Verification
 from drcenter import process_tree
 from drcenter.jobs import context as context_module
 from drcenter.jobs import work as edge
+from drcenter.jobs.context import JobContext
 from drcenter.jobs.models import Job
+from drcenter.jobs.reap import cancel
 from drcenter.jobs.work import run_job
 from drcenter.notify.models import Channel, Delivery
 from drcenter.secrets import Secret
@@ -138,3 +140,19 @@ def wait_for(condition: Callable[[], object], seconds: float = 20, what: str = "
 
 def job_of(one: Set) -> Job:
     return Job.objects.get(pk=one.job_id)
+
+
+def stop_in(patch, phase: str, act=None) -> None:
+    """Cancel the job as soon as it says that it is in `phase`, and wait until it knows."""
+    original = JobContext.phase
+
+    def noticed(self, name, *args, **kwargs):
+        original(self, name, *args, **kwargs)
+        if str(name) == phase:
+            if act is not None:
+                return act(self)
+            cancel(self.job, "anna")
+            assert self._stopped.wait(5)
+        return None
+
+    patch.setattr(JobContext, "phase", noticed)

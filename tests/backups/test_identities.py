@@ -1,6 +1,7 @@
 """Identities that people bring: where they are, for how long, and where they never are."""
 
 import os
+import shutil
 import stat
 import time
 
@@ -18,6 +19,15 @@ from tests.backups.taking import assert_secret, good, quick, root, verified, wat
 
 __all__ = ["quick"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
+
+
+@pytest.fixture(autouse=True)
+def own_state(settings, tmp_path):
+    """A state directory of our own, and so a place for identities of our own."""
+    settings.STATE_DIR = tmp_path / "state"
+    settings.STATE_DIR.mkdir()
+    yield
+    shutil.rmtree(identities._directory())
 
 
 @pytest.fixture
