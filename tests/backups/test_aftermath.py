@@ -2,7 +2,7 @@
 
 import pytest
 
-from backups import preflight, publish, take
+from backups import aftermath, preflight, publish, take
 from backups.models import Copy, Destination, Set, Verification
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.reap import lose
@@ -156,3 +156,25 @@ def test_a_complete_set_is_never_removed_whatever_fails_after_it(plan, destinati
     assert "RuntimeError" in one.level_reason
     assert len(sets_in(destination)) == 1
     assert told()[-1][0] == "warning"
+
+
+def test_cleaning_that_was_cut_off_is_done_again(plan, destination, monkeypatch) -> None:
+    """The process that settles a lost job dies between the row and the store."""
+
+    def cut_off(destination, prefix):
+        raise RuntimeError("killed here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aftermath, "withdraw", cut_off)
+        stop_in(patch, "reading back", lambda context: lose(Job.objects.get(pk=context.job.pk)))
+        one = taken(plan)
+    lost = Job.objects.get(pk=one.job_id)
+    assert (one.state, lost.settled) == (Set.State.LOST, False)
+    settle(lost.pk)
+    settle(lost.pk)
+    one.refresh_from_db()
+    assert one.state == Set.State.WAITING
+    assert nothing_stored(destination)
+    assert [event for event, _text in told()] == ["failure"]
+    assert run_job(one.job_id) == State.SUCCEEDED
+    assert len(sets_in(destination)) == 1
