@@ -33,7 +33,9 @@ class Bench:
     def pack(self, name: str) -> str:
         return SHELL.format(recipient=self.recipient, out=self.memory / name)
 
-    def pairs(self, name: str, run: Callable[[], tuple[Cost, int]], plain: Callable[[], Cost]) -> tuple[Row, list[Cost]]:
+    def pairs(
+        self, name: str, run: Callable[[], tuple[Cost, int]], plain: Callable[[], Cost]
+    ) -> tuple[Row, list[Cost]]:
         """Run both in turn; the row of the first, and the costs of the second."""
         run(), plain()
         costs, beside, stored = [], [], 0
@@ -43,7 +45,13 @@ class Bench:
             beside.append(plain())
         return Row(name, costs, beside, stored), beside
 
-    def table(self, title: str, base: str, plain: Callable[[], Cost], peers: dict[str, Callable[[], tuple[Cost, int]]]) -> None:
+    def table(
+        self,
+        title: str,
+        base: str,
+        plain: Callable[[], Cost],
+        peers: dict[str, Callable[[], tuple[Cost, int]]],
+    ) -> None:
         say(f"\n### {title}\n\n{HEAD}")
         for number, (name, run) in enumerate(peers.items()):
             row, beside = self.pairs(name, run, plain)
@@ -92,7 +100,9 @@ def peer(script: str, out: Path, before: str = "true") -> Callable[[], tuple[Cos
 def mariadb(bench: Bench, stack: ExitStack) -> None:
     from backups.servers.mariadb import private_server
 
-    server = stack.enter_context(private_server(settings={"local_infile": "ON", "innodb_buffer_pool_size": "1G"}))
+    server = stack.enter_context(
+        private_server(settings={"local_infile": "ON", "innodb_buffer_pool_size": "1G"})
+    )
     password, rows = bench.directory / "password", bench.directory / "rows"
     password.write_text(server.password.reveal())
     data.rows(rows, bench.options.megabytes)
@@ -103,9 +113,13 @@ def mariadb(bench: Bench, stack: ExitStack) -> None:
             " note TEXT, KEY (customer))"
         )
     client = bench.directory / "client.cnf"
-    client.write_text(f"[client]\nsocket={server.socket}\nuser={server.user}\npassword={server.password.reveal()}\n")
+    client.write_text(
+        f"[client]\nsocket={server.socket}\nuser={server.user}\npassword={server.password.reveal()}\n"
+    )
     client.chmod(0o600)
-    shell(f"mariadb --defaults-file={client} --local-infile=1 bench -e \"LOAD DATA LOCAL INFILE '{rows}' INTO TABLE calls\"")
+    shell(
+        f"mariadb --defaults-file={client} --local-infile=1 bench -e \"LOAD DATA LOCAL INFILE '{rows}' INTO TABLE calls\""
+    )
     rows.unlink()
     source = {
         "host": server.host, "port": server.port, "socket": server.socket, "user": server.user,
@@ -174,7 +188,9 @@ def memory(bench: Bench, stack: ExitStack) -> None:
         path = bench.directory / "stream"
         data.rows(path, megabytes)
         result = ours("command", {"argv": ["cat", str(path)], "destination": str(bench.memory / "ours")})
-        say(f"| {megabytes / 1000} GB | {result['memory']:.0f} | {result['plain'] / 1e6 / result['wall']:.0f} |")
+        say(
+            f"| {megabytes / 1000} GB | {result['memory']:.0f} | {result['plain'] / 1e6 / result['wall']:.0f} |"
+        )
         shutil.rmtree(bench.memory / "ours")
         path.unlink()
 
@@ -196,7 +212,9 @@ def main() -> None:
     for name in options.only or CASES:
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-            in_memory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir="/dev/shm")))
+            in_memory = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir="/dev/shm"))
+            )
             CASES[name](Bench(options, directory, in_memory), stack)
 
 

@@ -13,7 +13,9 @@ MIXED_BYTES = 64 << 20
 def sentences(seed: int) -> Iterator[str]:
     """Sentences of Zipf-distributed words: zstd -3 packs them to about a third, like transcripts."""
     source = random.Random(seed)
-    words = ["".join(source.choices("abcdefghijklmnopqrstuvwxyz", k=source.randint(3, 9))) for _ in range(WORDS)]
+    words = [
+        "".join(source.choices("abcdefghijklmnopqrstuvwxyz", k=source.randint(3, 9))) for _ in range(WORDS)
+    ]
     weights = list(itertools.accumulate(1 / (rank + 1) for rank in range(WORDS)))
     while True:
         yield " ".join(source.choices(words, cum_weights=weights, k=60))
@@ -32,7 +34,9 @@ def rows(path: Path, megabytes: int) -> int:
             for number in range(number + 1, number + 2001):  # noqa: B020 - goes on counting
                 note = source.choice(pool)[source.randint(0, 60) :] + " " + source.choice(pool)
                 began = f"2026-{source.randint(1, 12):02}-{source.randint(1, 28):02} {source.randint(0, 23):02}:{source.randint(0, 59):02}:00"
-                lines.append(f"{number}\t{source.randint(1, 250000)}\t{began}\t{source.random() * 900:.2f}\t{note}\n")
+                lines.append(
+                    f"{number}\t{source.randint(1, 250000)}\t{began}\t{source.random() * 900:.2f}\t{note}\n"
+                )
             file.write("".join(lines))
     return number
 
@@ -49,4 +53,6 @@ def tree(root: Path, files: int, megabytes: int) -> None:
         size = int(average * source.expovariate(1)) + 100
         stock = noise if source.random() < 0.5 else pool
         start = source.randrange(max(1, len(stock) - size))
-        (directory / f"{number:06}.{'jpg' if stock is noise else 'txt'}").write_bytes(stock[start : start + size])
+        (directory / f"{number:06}.{'jpg' if stock is noise else 'txt'}").write_bytes(
+            stock[start : start + size]
+        )

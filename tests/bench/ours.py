@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -32,8 +33,9 @@ def used() -> float:
 
 
 def peak() -> float:
-    """MB that this process had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """MB that this process had at most since it began; what its parent had does not count."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
 
 
 def main(kind: str, options: dict, also: bool) -> dict:
