@@ -3,6 +3,8 @@
 import os
 import sqlite3
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +13,8 @@ from backups.engines._sqlite_witness import is_damaged
 from drcenter.errors import OperationFailed
 
 BLOCK = 1 << 20
+ENDING = ".drc-new"
+ACL = "system.posix_acl_access"
 COMPANIONS = ("-wal", "-shm", "-journal")
 
 
@@ -19,44 +23,67 @@ def replace(path: Path, stream: BinaryIO) -> None:
 
     Until the last step the old database is untouched. The new one has the owner, mode and ACL of the
     old one. Raises OperationFailed when what arrived is no whole database, or the old one is in use.
+
+    The directory may belong to somebody who means harm to a worker that is root: rights are given to the
+    file that was written, through its descriptor, and never to whatever has its name by then.
     """
     final = path.resolve()
-    fresh = final.with_name(final.name + ".drc-new")
+    fresh = final.with_name(final.name + ENDING)
     try:
-        _write(fresh, stream)
-        _check(fresh)
-        _take_over_rights(final, fresh)
-        _settle(final)
-        for companion in COMPANIONS:
-            # A log that stayed would be replayed into the new database, and destroy it.
-            Path(f"{final}{companion}").unlink(missing_ok=True)
-        os.replace(fresh, final)
-        _sync_directory(final.parent)
+        with _opened(final.parent) as directory:
+            try:
+                with _created(fresh.name, directory) as number:
+                    _write(number, stream)
+                    _check(fresh, number)
+                    _take_over_rights(final.name, number, directory)
+                    _settle(final)
+                    _put(final.name, number, directory)
+            finally:
+                _unlink(fresh.name, directory)
     except OSError as error:
         raise OperationFailed(
             f"{final} cannot be restored: {error.strerror or error}.",
             "Check the space on its disk, and the rights of the workers' user on its directory.",
         ) from None
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield number
     finally:
-        fresh.unlink(missing_ok=True)
+        os.close(number)
 
 
-def _write(fresh: Path, stream: BinaryIO) -> None:
-    fresh.unlink(missing_ok=True)
-    number = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with open(number, "wb", buffering=0) as file:
-        while block := stream.read(BLOCK):
-            view = memoryview(block)
-            while view:
-                view = view[file.write(view) :]
-        os.fsync(number)
+@contextmanager
+def _created(name: str, directory: int) -> Iterator[int]:
+    """A new and empty file that nobody else may read; it is open until the context ends."""
+    _unlink(name, directory)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    number = os.open(name, flags, 0o600, dir_fd=directory)
+    try:
+        yield number
+    finally:
+        os.close(number)
 
 
-def _check(fresh: Path) -> None:
+def _unlink(name: str, directory: int) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=directory)
+
+
+def _write(number: int, stream: BinaryIO) -> None:
+    while block := stream.read(BLOCK):
+        view = memoryview(block)
+        while view:
+            view = view[os.write(number, view) :]
+    os.fsync(number)
+
+
+def _check(fresh: Path, number: int) -> None:
     """The header, the size that it names, and the structure: an early end of the stream is seen here."""
-    with fresh.open("rb") as file:
-        head = file.read(100)
-    size = fresh.stat().st_size
+    head, size = os.pread(number, 100, 0), os.fstat(number).st_size
     if head[:16] != MAGIC:
         raise OperationFailed("What was restored is not a SQLite database.", permanent=True)
     page = int.from_bytes(head[16:18], "big")
@@ -72,31 +99,57 @@ def _check(fresh: Path) -> None:
         raise OperationFailed(f"The restored database is damaged: {finding}", "Restore an older set.")
 
 
-def _take_over_rights(final: Path, fresh: Path) -> None:
-    if final.exists():
-        old = final.stat()
-        mode = stat.S_IMODE(old.st_mode)
-    else:
-        # Nothing to take over: whoever owns the directory is whose database it is.
-        old, mode = final.parent.stat(), 0o600
-    new = fresh.stat()
-    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) and (final.exists() or os.geteuid() == 0):
-        _chown(fresh, old.st_uid, old.st_gid)
-    os.chmod(fresh, mode)
-    if final.exists() and "system.posix_acl_access" in os.listxattr(final):
-        acl = os.getxattr(final, "system.posix_acl_access")
-        os.setxattr(fresh, "system.posix_acl_access", acl)
+def _take_over_rights(name: str, number: int, directory: int) -> None:
+    """Owner, mode and ACL of the file `name`, where there is one; or the owner of its directory."""
+    old, acl = os.fstat(directory), None
+    mode, known = 0o600, False
+    with suppress(FileNotFoundError):
+        old = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if not stat.S_ISREG(old.st_mode):
+            raise OperationFailed(f"{name} is not a file any more: nothing was replaced.", permanent=True)
+        # Never the bits that make a program run as its owner: a database is none.
+        mode, known = stat.S_IMODE(old.st_mode) & 0o777, True
+        acl = _acl(name, directory)
+    new = os.fstat(number)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) and (known or os.geteuid() == 0):
+        _chown(number, old.st_uid, old.st_gid)
+    os.fchmod(number, mode)
+    if acl is not None:
+        os.setxattr(number, ACL, acl)
 
 
-def _chown(fresh: Path, uid: int, gid: int) -> None:
+def _acl(name: str, directory: int) -> bytes | None:
+    path = f"/proc/self/fd/{directory}/{name}"
+    if ACL not in os.listxattr(path, follow_symlinks=False):
+        return None
+    return os.getxattr(path, ACL, follow_symlinks=False)
+
+
+def _chown(number: int, uid: int, gid: int) -> None:
     try:
-        os.chown(fresh, uid, gid)
+        os.fchown(number, uid, gid)
     except PermissionError:
         raise OperationFailed(
             f"The restored database cannot be given to user {uid} and group {gid}, who own the present one.",
             "Restore as root, or as the owner of the database.",
             permanent=True,
         ) from None
+
+
+def _put(name: str, number: int, directory: int) -> None:
+    """The last step. Raises OperationFailed when the new file's name belongs to something else by now."""
+    fresh, written = name + ENDING, os.fstat(number)
+    there = os.stat(fresh, dir_fd=directory, follow_symlinks=False)
+    if (there.st_dev, there.st_ino) != (written.st_dev, written.st_ino):
+        raise OperationFailed(
+            f"{fresh} was replaced by somebody else while it was checked: nothing was restored.",
+            "See who writes to the directory of the database.",
+        )
+    for companion in COMPANIONS:
+        # A log that stayed would be replayed into the new database, and destroy it.
+        _unlink(f"{name}{companion}", directory)
+    os.replace(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
+    os.fsync(directory)
 
 
 def _settle(final: Path) -> None:
@@ -117,11 +170,3 @@ def _settle(final: Path) -> None:
             raise OperationFailed(
                 f"{final} is in use.", "Stop the application and its queue workers, then try again."
             ) from None
-
-
-def _sync_directory(directory: Path) -> None:
-    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

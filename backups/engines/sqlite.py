@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from backups.engines._sqlite_connection import connected, journal_mode, require_database
-from backups.engines._sqlite_replace import BLOCK, COMPANIONS, replace
+from backups.engines._sqlite_replace import BLOCK, COMPANIONS, ENDING, replace
 from backups.engines._sqlite_witness import compute, is_damaged, quoted
 from backups.engines._temporary import protected_directory
 from backups.engines.base import Consumer, Engine, Finding, Inspection, NoScratch, PartSpec, Snapshot
@@ -128,7 +128,7 @@ class Plugin(Engine):
             raise OperationFailed(f"{self.path.parent} cannot be created: {error.strerror}.") from None
 
     def drop(self) -> None:
-        for ending in ("", ".drc-new", *COMPANIONS):
+        for ending in ("", ENDING, *COMPANIONS):
             Path(f"{self.path}{ending}").unlink(missing_ok=True)
 
     def counts(self, names: Sequence[str]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from backups.engines import _sqlite_connection
+from backups.engines import _sqlite_connection, _sqlite_replace
 from backups.engines.base import NoScratch
 from backups.engines.sqlite import Options, Plugin
 from backups.witness import differences
@@ -352,3 +352,40 @@ def test_a_path_that_is_a_link_stays_one(database, tmp_path):
     restore(engine, taken, overwrite=True)
     assert link.is_symlink()
     assert everything(database) == before
+
+
+def test_a_link_that_is_put_in_the_place_of_the_new_file_gets_no_rights(database, tmp_path, monkeypatch):
+    """The directory belongs to the application's user, who may swap files there while root restores."""
+    engine, before = engine_for(database), everything(database)
+    taken = take(engine)
+    os.chmod(database, 0o666)
+    subprocess.run(["setfacl", "-m", "u:12345:rw", database], check=True)
+    if os.geteuid() == 0:
+        os.chown(database, 1234, 2345)
+    victim = tmp_path / "victim"
+    victim.write_text("root's own")
+    victim.chmod(0o600)
+    state = victim.stat()
+    check = _sqlite_replace._check
+
+    def swapped(fresh, *more):
+        check(fresh, *more)
+        fresh.unlink()
+        fresh.symlink_to(victim)
+
+    monkeypatch.setattr(_sqlite_replace, "_check", swapped)
+    with pytest.raises(OperationFailed, match="replaced by somebody else"):
+        restore(engine, taken, overwrite=True)
+    after = victim.stat()
+    assert (after.st_uid, after.st_gid, after.st_mode) == (state.st_uid, state.st_gid, state.st_mode)
+    assert not os.listxattr(victim)
+    assert everything(database) == before
+    assert not database.is_symlink()
+
+
+def test_no_program_is_made_of_a_database(database):
+    engine = engine_for(database)
+    taken = take(engine)
+    os.chmod(database, 0o4755)
+    restore(engine, taken, overwrite=True)
+    assert stat.S_IMODE(database.stat().st_mode) == 0o755
