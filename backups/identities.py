@@ -58,7 +58,7 @@ def bring(job: Job, identity: Secret | None) -> None:
     if identity is None or not identity.reveal().strip():
         return
     parse(identity.reveal())
-    path = _place(job.pk)
+    path = _directory(create=True) / _name(job)
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -67,7 +67,7 @@ def bring(job: Job, identity: Secret | None) -> None:
 
 def brought(job: Job) -> list[pyrage.x25519.Identity]:
     """The identities that were left for `job`, taken away by this call; else those for drills."""
-    path = _place(job.pk)
+    path = _place(job)
     try:
         text = path.read_text()
     except FileNotFoundError:
@@ -78,7 +78,7 @@ def brought(job: Job) -> list[pyrage.x25519.Identity]:
 
 def forget(job: Job) -> None:
     """Remove what was left for `job`: it has ended."""
-    _place(job.pk).unlink(missing_ok=True)
+    _place(job).unlink(missing_ok=True)
 
 
 def forget_stale() -> None:
@@ -109,14 +109,18 @@ def needed(encrypted_to: Sequence[str], identities: Sequence[pyrage.x25519.Ident
         )
 
 
-def _directory() -> Path:
+def _directory(*, create: bool = False) -> Path:
     # Memory-backed where there is such a place, so that the identity never touches a disk.
     memory = Path("/dev/shm")  # noqa: S108 - a directory of mode 0700 of our own is made in it
     base = memory if memory.is_dir() and os.access(memory, os.W_OK) else Path(settings.STATE_DIR)
     tag = hashlib.sha256(str(settings.STATE_DIR).encode()).hexdigest()[:12]
     directory = base / f"drcenter-{os.geteuid()}-{tag}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    status = directory.lstat()
+    if create:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    try:
+        status = directory.lstat()
+    except FileNotFoundError:
+        return directory
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise OperationFailed(
             f"{directory} belongs to somebody else, or is open to others.", "Remove it.", permanent=True
@@ -124,5 +128,9 @@ def _directory() -> Path:
     return directory
 
 
-def _place(pk: int) -> Path:
-    return _directory() / f"{pk}.identity"
+def _place(job: Job) -> Path:
+    return _directory() / _name(job)
+
+
+def _name(job: Job) -> str:
+    return f"{job.pk}.identity"

@@ -27,7 +27,7 @@ def own_state(settings, tmp_path):
     settings.STATE_DIR = tmp_path / "state"
     settings.STATE_DIR.mkdir()
     yield
-    shutil.rmtree(identities._directory())
+    shutil.rmtree(identities._directory(), ignore_errors=True)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def left() -> list[str]:
 
 def test_it_is_readable_by_us_alone_and_gone_after_use(job, identity) -> None:
     identities.bring(job, Secret(f"# created: today\n{identity}\n"))
-    path = identities._place(job.pk)
+    path = identities._place(job)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert [str(one) for one in identities.brought(job)] == [identity]
@@ -82,7 +82,7 @@ def test_a_tick_removes_what_no_open_job_needs(job, identity) -> None:
     identities.forget_stale()
     assert left() == [f"{job.pk}.identity"], "its transaction may not be committed yet"
     old = time.time() - 100
-    os.utime(identities._place(job.pk), (old, old))
+    os.utime(identities._place(job), (old, old))
     identities.forget_stale()
     assert left() == []
 
@@ -99,7 +99,7 @@ def test_a_tick_between_the_request_and_its_commit_takes_nothing_away(identity) 
 
 
 def test_a_directory_that_others_may_enter_is_refused(job, identity) -> None:
-    directory = identities._directory()
+    directory = identities._directory(create=True)
     directory.chmod(0o755)
     try:
         with pytest.raises(OperationFailed, match="open to others"):

@@ -379,7 +379,7 @@ class TestStoppedBefore:
         if how == "not encrypted":
             Set.objects.update(encrypted=False)
         recovery = scene.over(run=False)
-        place = identities._place(recovery.job.pk)
+        place = identities._place(recovery.job)
         assert place.exists()
         cancel(recovery.job, "otto") if how == "stopped while it waits" else scene.ran(recovery)
         assert not place.exists()
