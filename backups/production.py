@@ -5,6 +5,7 @@ ephemeral identity that this attempt still holds, and the application is started
 application stays stopped, and the recovery says so, why, and what to do.
 """
 
+import logging
 import os
 import shlex
 import time
@@ -23,6 +24,8 @@ from backups.witness import Witness, differences
 from drcenter.errors import OperationFailed
 from drcenter.systems.commands import check_commands, run_commands
 from drcenter.systems.models import System
+
+logger = logging.getLogger(__name__)
 
 # Seconds between tries on the way back: a database server that was killed takes as long to come up again.
 PAUSES: Sequence[float] = (2, 5, 10, 20, 30)
@@ -176,7 +179,7 @@ class _Act:
         recovering.end_state, recovering.hint = Recovery.State.DOWN, self._what_now()
         stopped = recovering.was_stopped(error)
         self.context.go_on()
-        self.context.log(str(error) or type(error).__name__, "error")
+        self._say(error)
         if self.touched and self.safety is None:
             recovering.afterword = _("There is no safety set to go back to: the application stays stopped.")
             return
@@ -200,13 +203,20 @@ class _Act:
             try:
                 self._put_back(source)
             except Exception as error:  # noqa: BLE001 - the other sources have to be put back all the same
-                self.context.log(str(error), "error")
+                self._say(error)
                 if pause is None or getattr(error, "permanent", True):
                     return str(error)
                 time.sleep(pause)
             else:
                 return ""
         return ""
+
+    def _say(self, error: BaseException) -> None:
+        """Into the log, if it takes it: nothing stands between a failure and the way back."""
+        try:
+            self.context.log(str(error) or type(error).__name__, "error")
+        except Exception:
+            logger.exception("job %s: a failure cannot be logged", self.context.job.pk)
 
     def _put_back(self, source: Source) -> None:
         if self.safety is None:

@@ -109,7 +109,7 @@ class Recovering:
 
     def note_differences(self, name: str, found: Sequence[str]) -> None:
         """Differences from the witness after a restore: shown on the recovery and in the log, the first of them."""
-        lines = [f"{name}: {difference}" for difference in found[:SHOWN]]
+        lines = [redact(f"{name}: {difference}") for difference in found[:SHOWN]]
         if len(found) > SHOWN:
             lines.append(f"{name}: … {len(found) - SHOWN}")
         self.recovery.differences += lines

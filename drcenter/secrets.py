@@ -13,7 +13,7 @@ from drcenter.errors import OperationFailed
 REFERENCE = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")
 REDACTED = "[redacted]"
 
-# Values that were resolved in this process; `redact` takes them out of any text.
+# Values that were resolved in this process, as `storable` leaves them; `redact` takes them out of any text.
 _known: set[str] = set()
 
 
@@ -25,9 +25,9 @@ class Secret:
     def __init__(self, value: str) -> None:
         self._value = value
         if len(value) >= 4:
-            _known.add(value)
+            _known.add(storable(value))
         # A key of several lines may show up line by line; short ones (a brace) say nothing.
-        _known.update(line for line in value.splitlines() if len(line) >= 12)
+        _known.update(storable(line) for line in value.splitlines() if len(line) >= 12)
 
     def reveal(self) -> str:
         return self._value
@@ -97,8 +97,18 @@ def _from_file(path: Path) -> Secret:
         ) from None
 
 
+def storable(text: str) -> str:
+    r"""`text` as every database can hold it, also within JSON.
+
+    The name of a file need not be UTF-8: Python then has lone surrogates, which no database takes (`\udcff` is
+    written out). PostgreSQL refuses NUL as well.
+    """
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
 def redact(text: str) -> str:
-    """`text` without any secret that this process has resolved, and without URL passwords."""
+    """`text` without any secret that this process has resolved, without URL passwords, and `storable`."""
+    text = storable(text)
     for value in sorted(_known, key=len, reverse=True):
         text = text.replace(value, REDACTED)
     return re.sub(r"(://[^/\s:@]*:)[^@\s/]+@", rf"\1{REDACTED}@", text)

@@ -146,10 +146,10 @@ class JobContext:
             connections.close_all()
 
     def _beat(self) -> None:
+        """Write the sign of life, and the lines after it: no line may keep it from being written."""
         try:
             close_old_connections()
             self._measure()
-            self._write_lines()
             if not self._write():
                 self.stop("lost")
             elif not self._deaf and self.mine().exclude(cancel_requested_by="").exists():
@@ -157,6 +157,10 @@ class JobContext:
         except DatabaseError:
             # The panel's database is away: the work goes on; if it stays away, the reaper decides.
             connections.close_all()
+            return
+        except Exception:
+            logger.exception("job %s: its heartbeat failed", self.job.pk)
+        self._keep(self._write_lines)
 
     def _measure(self) -> None:
         with self._lock:
@@ -189,8 +193,10 @@ class JobContext:
         return True
 
     def _keep(self, write: Callable[[], bool]) -> None:
-        """Write now if the database is there; the next heartbeat writes it otherwise."""
+        """Write now if it can be written; the next heartbeat tries again otherwise. The work never fails for it."""
         try:
             write()
         except DatabaseError as error:
             logger.warning("job %s: the panel's database failed: %s", self.job.pk, error)
+        except Exception:
+            logger.exception("job %s: its log or progress cannot be written", self.job.pk)

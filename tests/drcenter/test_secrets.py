@@ -91,6 +91,13 @@ def test_redaction():
     assert redact("https://example.org/a:b@c") == "https://example.org/a:b@c"
 
 
+def test_what_no_database_takes_is_written_out():
+    assert redact("fil\udcff\0.txt: ü is fine") == "fil\\udcff\\0.txt: ü is fine"
+    # As it stands in a variable of the environment that is not UTF-8.
+    Secret("word\udcff-of-old")
+    assert redact("login word\udcff-of-old!") == f"login {REDACTED}!"
+
+
 def test_a_key_of_several_lines_is_redacted_line_by_line():
     Secret("-----BEGIN KEY-----\nMIIEvQIBADANBg\n}\n")
     assert redact("error near MIIEvQIBADANBg }") == f"error near {REDACTED} }}"

@@ -1,4 +1,4 @@
-"""Going on after a request to stop: the way back out of a half-done act."""
+"""Going on after a request to stop, the way back out of a half-done act; and what must not stop the heart."""
 
 import time
 
@@ -7,7 +7,7 @@ import pytest
 from drcenter.errors import OperationFailed
 from drcenter.jobs import context as context_module
 from drcenter.jobs import work as edge
-from drcenter.jobs.models import State
+from drcenter.jobs.models import Job, Line, State
 from drcenter.jobs.reap import cancel, lose
 from drcenter.jobs.work import run_job
 from drcenter.process import Command, run
@@ -80,3 +80,38 @@ def test_a_job_that_is_taken_away_on_the_way_back_stops(register, make_job):
     register(work)
     assert run_job(make_job().pk) == State.LOST
     assert stopped == ["lost"]
+
+
+def test_the_name_of_a_file_that_is_not_utf8_can_be_logged(register, make_job):
+    def work(context, subject):
+        context.phase("reading", "fil\udcff.txt")
+        context.log("fil\udcff.txt is not in the source")
+        raise OperationFailed("fil\udcff.txt differs")
+
+    register(work)
+    job = make_job()
+    assert run_job(job.pk) == State.FAILED
+    assert Line.objects.get(text__contains="not in the source").text == "fil\\udcff.txt is not in the source"
+    job.refresh_from_db()
+    assert (job.item, job.message) == ("fil\\udcff.txt", "fil\\udcff.txt differs")
+
+
+def test_lines_that_cannot_be_written_do_not_stop_the_heart(register, make_job, monkeypatch):
+    beaten = []
+
+    def refuse(lines):
+        raise ValueError("this database cannot hold it")
+
+    def work(context, subject):
+        monkeypatch.setattr(Line.objects, "bulk_create", refuse)
+        context.log("at once")
+        before = Job.objects.get(pk=context.job.pk).heartbeat_at
+        time.sleep(0.5)
+        beaten.append(Job.objects.get(pk=context.job.pk).heartbeat_at > before)
+        cancel(context.job, "anna")
+        wait_for_stop(context)
+        context.check()
+
+    register(work)
+    assert run_job(make_job().pk) == State.CANCELLED
+    assert beaten == [True]
