@@ -30,9 +30,20 @@ HINTS = {
 
 
 def place_source(
-    context: JobContext, copy: ReadableCopy, parts: Sequence[Part], place: Engine, witness: Witness | None
+    context: JobContext,
+    copy: ReadableCopy,
+    parts: Sequence[Part],
+    place: Engine,
+    witness: Witness | None,
+    *,
+    overwrite: bool = False,
 ) -> None:
-    """Restore `parts`, in order, into a place that was prepared. Raises OperationFailed; what is half stays."""
+    """Restore `parts`, in order, into a place that was prepared. Raises OperationFailed; what is half stays.
+
+    `overwrite`: the place may hold something, which gives way.
+    """
+    if overwrite:
+        place.make_room(witness)
     for part in parts:
         context.phase(_("restoring"), f"{part.source_name}: {part.name}", part.plain_size)
         with copy.plain(part.key, context.advance) as plain:
@@ -59,7 +70,7 @@ def _feed(context: JobContext, command: Command, plain: Decoder) -> None:
     """
     with start(command, stdin=PIPE, stdout=DEVNULL, children=context.children) as child:
         try:
-            while block := plain.read(BLOCK):
+            for block in command.input(iter(lambda: plain.read(BLOCK), b"")):
                 write_all(child.stdin, block)
         except BrokenPipeError:
             _end_well(child)

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BufferedReader, RawIOBase
@@ -76,10 +76,16 @@ class Command:
     # Write standard output in pieces of 1 MiB. mariadb-dump and pg_dump write 4 KiB at a time into a pipe, which
     # costs them a quarter of their CPU seconds (measured: docs/benchmarks.md).
     large_writes: bool = False
+    # What is done to the bytes on their way into standard input; whoever feeds the command asks `input`.
+    rewrite: Callable[[Iterable[bytes]], Iterator[bytes]] | None = None
 
     @property
     def tool(self) -> str:
         return os.path.basename(self.argv[0])
+
+    def input(self, blocks: Iterable[bytes]) -> Iterable[bytes]:
+        """What has to be written to standard input so that the command gets `blocks`."""
+        return blocks if self.rewrite is None else self.rewrite(blocks)
 
 
 @dataclass(frozen=True)
@@ -275,7 +281,13 @@ def _prefix(command: Command) -> list[str]:
     if command.user is not None:
         prefix += ["--reuid", command.user, "--regid", str(_group(command.user)), "--init-groups"]
     # A starter that died before the signal was set would never send it: the child looks who its parent is.
-    prefix += ["--", find("sh"), "-c", 'unset PWD OLDPWD SHLVL; test "$PPID" = "$0" && exec "$@"', str(os.getpid())]
+    prefix += [
+        "--",
+        find("sh"),
+        "-c",
+        'unset PWD OLDPWD SHLVL; test "$PPID" = "$0" && exec "$@"',
+        str(os.getpid()),
+    ]
     return [*prefix, find("stdbuf"), "--output=1M"] if command.large_writes else prefix
 
 

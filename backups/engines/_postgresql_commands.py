@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backups.engines._postgresql_address import Address
+from backups.engines._postgresql_restrict import restricted
 from backups.servers.postgresql import INSTALLATIONS
 from drcenter.errors import OperationFailed
 from drcenter.process import Command, run
@@ -60,14 +61,18 @@ def dump_command(pg_dump: str, address: Address, snapshot: str, selection: Selec
 
 
 def load_command(psql: str, address: Address, *, single: bool, first: str = "") -> Command:
-    """psql that stops at the first error. `single`: all or nothing, `first` included."""
+    """psql that stops at the first error, and at any command of psql's own in what it is fed.
+
+    `single`: all or nothing, `first` included.
+    """
     argv = [psql, "--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null"]
     if single:
         argv.append("--single-transaction")
     if first:
         argv.append(f"--command={first}")
     argv.append("--file=-")
-    return Command(tuple(argv), env=address.environment | {"PGOPTIONS": RESTORING}, files=address.files)
+    environment = address.environment | {"PGOPTIONS": RESTORING}
+    return Command(tuple(argv), env=environment, files=address.files, rewrite=restricted)
 
 
 def find_client(tool: str, server: int) -> str:

@@ -12,6 +12,7 @@ from backups.engines._postgresql_address import Address, address_of, connected
 from backups.engines._postgresql_clear import clear_statement, create_database, drop_database, ensure_empty
 from backups.engines._postgresql_commands import check_client, load_command, newest_client
 from backups.engines._postgresql_contents import count_rows
+from backups.engines._postgresql_restrict import check_restricts
 from backups.engines._postgresql_rights import Scope, facts, look, notes, rights_findings
 from backups.engines._postgresql_snapshot import current_witness, opened
 from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
@@ -116,10 +117,12 @@ class Plugin(Engine):
         """psql. After `prepare(overwrite=True)` the same transaction clears the database and loads it."""
         if (part, suffix) not in (("globals", "sql"), ("database", "sql")):
             raise OperationFailed(f"A PostgreSQL set has no part {part}.{suffix}.", permanent=True)
+        psql = newest_client("psql")
+        check_restricts(psql)
         if part == "globals":
-            return load_command(newest_client("psql"), self._address, single=False)
+            return load_command(psql, self._address, single=False)
         first = clear_statement(self._schemas) if self._clear else ""
-        return load_command(newest_client("psql"), self._address, single=True, first=first)
+        return load_command(psql, self._address, single=True, first=first)
 
     @contextmanager
     def scratch(self, workspace: Path, facts: Mapping[str, Any]) -> Iterator[Engine]:

@@ -21,7 +21,7 @@ from backups import destinations, engines, readback
 from backups.models import Part
 from backups.stream import Encoding, store
 from backups.witness import differences
-from drcenter.process import Command, start
+from drcenter.process import Command, start, write_all
 
 PREFIX = "bench/"
 
@@ -95,8 +95,8 @@ def _restore(scratch, copy, row) -> None:
             return
         with start(consumer, stdin=-1) as child:
             try:
-                while block := plain.read(1 << 20):
-                    child.stdin.write(block)
+                for block in consumer.input(iter(lambda: plain.read(1 << 20), b"")):
+                    write_all(child.stdin, block)
             except BrokenPipeError:
                 if not consumer.stops_early:
                     raise

@@ -69,7 +69,7 @@ def restore(engine: Engine, taken: Taken, *, overwrite: bool = False) -> None:
         consumer = engine.consumer(name, suffix)
         if isinstance(consumer, Command):
             with start(consumer, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
-                feed(child.stdin, [plain])
+                feed(child.stdin, consumer.input([plain]))
                 child.wait_good(WAIT)
         else:
             consumer(BytesIO(plain))
