@@ -130,6 +130,7 @@ class _Act:
         place = _place(self.system, source)
         self.touched.append(source)
         with recovering.step(_("overwrite"), f"{place.target} @ {place.host}"):
+            self.context.sure()
             place.prepare(overwrite=True)
             place_source(self.context, recovering.readable, parts, place, expected)
         with recovering.step(_("compare"), place.target):
@@ -146,6 +147,7 @@ class _Act:
         recovering = self.recovering
         recovering.end_state, recovering.hint = Recovery.State.DOWN, f"{hint} {self._start_by_hand()}"
         self.context.go_on()
+        self.context.sure()
         done = 0
         try:
             for command in self.system.resume_command:
@@ -224,6 +226,7 @@ class _Act:
         place, safety = _place(self.system, source), self.safety
         expected = Witness.from_json(safety.sources[source.name]["witness"])
         with self.recovering.step(_("put the safety set back"), place.target):
+            self.context.sure()
             place.prepare(overwrite=True)
             place_source(self.context, safety.readable, by_source(safety.parts)[source.name], place, expected)
         with self.recovering.step(_("compare with the safety set"), place.target):

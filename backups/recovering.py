@@ -75,7 +75,10 @@ class Recovering:
 
     @contextmanager
     def step(self, what: str, target: str) -> Iterator[None]:
-        """Runs a step and writes down how long it took and how it ended."""
+        """Runs a step and writes down how long it took and how it ended.
+
+        Raises OperationFailed when the row belongs to others by now: before the step, or after it.
+        """
         self.context.phase(what, target)
         began = time.monotonic()
         line: dict[str, Any] = {
@@ -101,11 +104,18 @@ class Recovering:
             self.context.log(text, "info" if line["ok"] else "error")
 
     def _write_steps(self) -> None:
-        """The panel's database may be away: a restore does not fail for that, and the next step writes them all."""
+        """The panel's database may be away: a restore does not fail for that, and the next step writes them all.
+
+        The row decides: raises OperationFailed when it is reached, and is not ours any more.
+        """
         try:
-            self.mine().update(steps=self.recovery.steps)
+            mine = self.mine().update(steps=self.recovery.steps)
         except DatabaseError as error:
             logger.warning("recovery %s: its steps cannot be written yet: %s", self.recovery.pk, error)
+            return
+        if not mine:
+            self.context.stop("lost")
+            self.context.check()
 
     def note_differences(self, name: str, found: Sequence[str]) -> None:
         """Differences from the witness after a restore: shown on the recovery and in the log, the first of them."""

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from drcenter.errors import Cancelled, OperationFailed
-from drcenter.jobs.models import Job, Line, State
+from drcenter.jobs.models import STALE_AFTER, Job, Line, State
 from drcenter.process import Children
 from drcenter.secrets import redact
 
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 BEAT_SECONDS = 2.0
 # How soon a signal to stop is noticed.
 LOOK_SECONDS = 0.2
+# How long `sure` waits for the panel's database.
+PATIENCE_SECONDS = 600.0
 
 
 class JobContext:
@@ -43,6 +45,8 @@ class JobContext:
         self._done, self._expected = 0, 0
         self._measured = (time.monotonic(), 0)
         self._rate = 0.0
+        # When the row last was ours; claiming it was the first time.
+        self._beaten = time.monotonic()
         self._lines: list[Line] = []
         self._writing = threading.Lock()
         self._owner = threading.get_ident()
@@ -85,6 +89,26 @@ class JobContext:
             raise OperationFailed("Another attempt has taken this job over; this one stops.", permanent=True)
         raise Cancelled
 
+    def sure(self) -> None:
+        """Call it before what cannot be undone: nobody may take the row for lost and act on it meanwhile.
+
+        Returns when a heartbeat was written that is younger than STALE_AFTER; waits while the panel's database is
+        away. Raises Cancelled like `check`, and OperationFailed when the row belongs to others by now, or when
+        the database stays away.
+        """
+        self._keep(self._pulse)
+        began = time.monotonic()
+        while time.monotonic() - self._beaten >= STALE_AFTER.total_seconds():
+            self.check()
+            if time.monotonic() - began >= PATIENCE_SECONDS:
+                raise OperationFailed(
+                    "The panel's database is away, so that nobody knows whether this job still counts.",
+                    "Bring the panel's database back.",
+                )
+            time.sleep(LOOK_SECONDS)
+            self._keep(self._pulse)
+        self.check()
+
     @property
     def cancelled(self) -> bool:
         return self._stopped.is_set() and self._reason != "lost"
@@ -123,8 +147,11 @@ class JobContext:
         self.children = Children()
 
     def stop(self, reason: str) -> None:
-        """Make the work stop: no further child starts, running ones are killed. The first reason stands."""
-        if not self._stopped.is_set():
+        """Make the work stop: no further child starts, running ones are killed.
+
+        The first reason stands, but for "lost", which comes before all others.
+        """
+        if not self._stopped.is_set() or reason == "lost":
             self._reason = reason
             self._stopped.set()
         self.children.kill()
@@ -150,9 +177,7 @@ class JobContext:
         try:
             close_old_connections()
             self._measure()
-            if not self._write():
-                self.stop("lost")
-            elif not self._deaf and self.mine().exclude(cancel_requested_by="").exists():
+            if self._pulse() and not self._deaf and self.mine().exclude(cancel_requested_by="").exists():
                 self.stop("cancelled")
         except DatabaseError:
             # The panel's database is away: the work goes on; if it stays away, the reaper decides.
@@ -169,6 +194,14 @@ class JobContext:
             current = (done - before) / max(now - then, 0.001)
             self._rate = current if not self._rate else 0.7 * self._rate + 0.3 * current
             self._measured = (now, done)
+
+    def _pulse(self) -> bool:
+        """Write the sign of life; False, and everything stops, when the row belongs to others."""
+        if won := self._write():
+            self._beaten = time.monotonic()
+        else:
+            self.stop("lost")
+        return won
 
     def _write(self) -> bool:
         return bool(
