@@ -30,20 +30,9 @@ HINTS = {
 
 
 def place_source(
-    context: JobContext,
-    copy: ReadableCopy,
-    parts: Sequence[Part],
-    place: Engine,
-    witness: Witness | None,
-    *,
-    overwrite: bool = False,
+    context: JobContext, copy: ReadableCopy, parts: Sequence[Part], place: Engine, witness: Witness | None
 ) -> None:
-    """Restore `parts`, in order, into a place that was prepared. Raises OperationFailed; what is half stays.
-
-    `overwrite`: the place may hold something, which gives way.
-    """
-    if overwrite:
-        place.make_room(witness)
+    """Restore `parts`, in order, into a place that was prepared. Raises OperationFailed; what is half stays."""
     for part in parts:
         context.phase(_("restoring"), f"{part.source_name}: {part.name}", part.plain_size)
         with copy.plain(part.key, context.advance) as plain:

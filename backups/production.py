@@ -131,13 +131,18 @@ class _Act:
         self.touched.append(source)
         with recovering.step(_("overwrite"), f"{place.target} @ {place.host}"):
             self.context.sure()
-            place.prepare(overwrite=True)
+            self._make_way(place, expected)
             place_source(self.context, recovering.readable, parts, place, expected)
         with recovering.step(_("compare"), place.target):
             found = place.witness()
             recovering.note_differences(source.name, differences(expected, found))
         with recovering.step(_("count the critical tables"), place.target):
             check_counts(recovering.count(source, place), expected, found)
+
+    def _make_way(self, place: Engine, expected: Witness) -> None:
+        place.prepare(overwrite=True)
+        self.context.check()
+        place.make_room(expected)
 
     def clean_up(self) -> None:
         self._run(_("clean up"), self.system.after_restore_command)
@@ -227,7 +232,7 @@ class _Act:
         expected = Witness.from_json(safety.sources[source.name]["witness"])
         with self.recovering.step(_("put the safety set back"), place.target):
             self.context.sure()
-            place.prepare(overwrite=True)
+            self._make_way(place, expected)
             place_source(self.context, safety.readable, by_source(safety.parts)[source.name], place, expected)
         with self.recovering.step(_("compare with the safety set"), place.target):
             found = differences(expected, place.witness())

@@ -23,7 +23,8 @@ VANISHED = "vanished while the tree was read"
 NOT_STORED = "could not be stored"
 UNREADABLE = "cannot be read"
 KEPT = "left alone by a restore, therefore not compared"
-OWNERS = "not compared: owners are restored by root only"
+# By a key that no path can be: a file may be called like any word.
+OWNERS = {"/owners": "not compared: owners are restored by root only"}
 
 
 def contents_of(
@@ -62,7 +63,7 @@ def objects_of(as_root: bool) -> dict[str, str]:
 
 def witness_of(tree: Tree, *, as_root: bool) -> Witness:
     """The witness of a tree that nobody changes meanwhile."""
-    contents, ignored = {}, {} if as_root else {"owners": OWNERS}
+    contents, ignored = {}, {} if as_root else OWNERS
     for entry, content, reason in contents_of(tree, tree.walk(), link_groups(tree), as_root=as_root):
         if content is not None:
             contents[os.fsdecode(entry.path)] = content
@@ -154,9 +155,7 @@ class TreeSnapshot(Snapshot):
         for path in self._expected.keys() - seen:
             self._reasons.setdefault(path, VANISHED)
         ignored = {os.fsdecode(path): reason for path, reason in self._reasons.items()}
-        return Witness(
-            objects_of(self._as_root), contents, ignored | ({} if self._as_root else {"owners": OWNERS})
-        )
+        return Witness(objects_of(self._as_root), contents, ignored | ({} if self._as_root else OWNERS))
 
     def findings(self) -> Sequence[Finding]:
         """One finding for each reason, with the number of paths and the first names."""

@@ -47,10 +47,12 @@ def restore(root: str, keep: list[str], *, as_root: bool) -> Command:
 
     Never `--incremental`: it deletes what the archive's lists of directories do not have. GNU tar
     replaces a link that stands where a directory or a file belongs, and does not write through it.
+    It reads whole records, as `dump` writes them: otherwise it leaves before the padding behind the end.
     """
     return Command(
         argv=(
-            "tar", "--extract", "--file=-", f"--directory={root}", "--numeric-owner",
+            "tar", "--extract", "--file=-", f"--blocking-factor={BLOCKING_FACTOR}", "--read-full-records",
+            f"--directory={root}", "--numeric-owner",
             "--same-owner" if as_root else "--no-same-owner", "--same-permissions",
             "--acls", "--xattrs", *_attributes(as_root), "--delay-directory-restore",
             "--warning=no-timestamp", "--quoting-style=escape", "--anchored", "--no-wildcards",

@@ -160,6 +160,10 @@ class Engine(ABC):
         Without `overwrite`, raises OperationFailed when it exists and is not empty: nothing is lost.
         """
 
+    def make_room(self, witness: Witness | None) -> None:
+        """Before the first part is restored over what is there: remove what is in its way. Default: nothing."""
+        return
+
     def finish(self, witness: Witness | None) -> None:
         """After the last part was restored (files: remove what the set does not have). Default: nothing."""
         return

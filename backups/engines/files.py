@@ -5,7 +5,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,6 +86,9 @@ class Plugin(Engine):
     label = cast(str, _("Files"))
     Options = Options
     required_tools = ("tar",)
+    # What `prepare` made, deepest first; and whether it found the directory itself there, and empty.
+    _made: Sequence[str] = ()
+    _was_empty = False
 
     @property
     def path(self) -> str:
@@ -165,7 +168,9 @@ class Plugin(Engine):
     def prepare(self, *, overwrite: bool) -> None:
         """With `overwrite`, what is there stays: the archive replaces it, and `finish` removes the rest."""
         _require_gnu_tar()
+        self._was_empty = False
         try:
+            self._made = _missing(self.path)
             os.makedirs(self.path, mode=0o700, exist_ok=True)
             occupied = bool(os.listdir(self.path))
         except OSError as error:
@@ -177,15 +182,27 @@ class Plugin(Engine):
             raise OperationFailed(
                 f"{self.path} is not empty.", "Choose another name, or empty it first.", permanent=True
             )
+        self._was_empty = not occupied
+
+    def make_room(self, witness: Witness | None) -> None:
+        """tar replaces a directory by a file or a link only when nothing is in it."""
+        self.finish(witness)
 
     def finish(self, witness: Witness | None) -> None:
-        """Remove what the set does not have; before the restore it makes room for what changed its type."""
+        """Remove what the set does not have."""
         if witness is not None:
             clear(self._tree, witness)
 
     def drop(self) -> None:
-        if os.path.isdir(self.path) and not os.path.islink(self.path):
-            shutil.rmtree(os.fsencode(self.path))
+        """A directory that was there before stays, as empty as it was."""
+        if not self._was_empty or not os.path.isdir(self.path):
+            return
+        for name in os.listdir(os.fsencode(self.path)):
+            _remove(os.path.join(os.fsencode(self.path), name))
+        for directory in self._made:
+            with suppress(OSError):  # Somebody else put something beside it meanwhile.
+                os.rmdir(directory)
+        self._made, self._was_empty = (), False
 
     def counts(self, names: Sequence[str]) -> dict[str, int]:
         """Entries below each path, which is relative to the directory; `.` is all of them."""
@@ -205,6 +222,22 @@ NOT_ROOT = Finding(
     "The worker does not run as root: owners and groups are stored, but neither compared nor restored.",
     "Run the worker for this source as root if its files belong to several users.",
 )
+
+
+def _missing(path: str) -> list[str]:
+    """The directories on the way to `path` that do not exist yet, deepest first."""
+    missing = []
+    while not os.path.lexists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    return missing
+
+
+def _remove(place: bytes) -> None:
+    if os.path.isdir(place) and not os.path.islink(place):
+        shutil.rmtree(place)
+    else:
+        os.unlink(place)
 
 
 def _require_gnu_tar() -> None:

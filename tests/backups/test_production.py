@@ -568,6 +568,17 @@ def test_the_marker_of_maintenance_mode_is_never_touched(scene: Scene, tmp_path:
     assert not marker.exists()
 
 
+def test_what_became_a_directory_gives_way(scene: Scene) -> None:
+    good = scene.everything()
+    path = scene.directory / "one.txt"
+    path.unlink()
+    (path / "deeper").mkdir(parents=True)
+    (path / "deeper" / "file").write_text("in the way")
+    recovery = scene.over()
+    assert recovery.state == Recovery.State.SUCCEEDED, recovery.message
+    assert scene.everything() == good
+
+
 def test_the_panels_database_may_be_away_in_the_middle(scene: Scene, monkeypatch) -> None:
     from django.db import DatabaseError
 
