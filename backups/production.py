@@ -33,15 +33,13 @@ PAUSES: Sequence[float] = (2, 5, 10, 20, 30)
 MARKERS = ("storage/framework/down", "storage/framework/maintenance.php")
 
 
-def describe(copy: Copy, sources: Sequence[Source], *, skip_safety: bool = False) -> list[str]:
+def describe(
+    copy: Copy, sources: Sequence[Source], *, skip_safety: bool = False, skip_stop: bool = False
+) -> list[str]:
     """What `restore` will do, in order, one sentence each."""
     system = copy.set.system
     lines = [_("Read every part of the copy at %(place)s and check it.") % {"place": copy.destination}]
-    lines += [
-        _("Stop the application: %(command)s") % {"command": text} for text in _shown(system.pause_command)
-    ]
-    if not system.pause_command:
-        lines.append(_("The application is NOT stopped: the system has no stop commands."))
+    lines += _describe_stop(system, skip_stop=skip_stop)
     if skip_safety:
         lines.append(_("NO safety backup, as asked for: there is no way back."))
     else:
@@ -65,13 +63,23 @@ def describe(copy: Copy, sources: Sequence[Source], *, skip_safety: bool = False
     return lines
 
 
+def _describe_stop(system: System, *, skip_stop: bool) -> list[str]:
+    if skip_stop:
+        return [_("The stop commands are not run, as asked for: the application has to be stopped already.")]
+    if not system.pause_command:
+        return [_("The application is NOT stopped: the system has no stop commands.")]
+    return [
+        _("Stop the application: %(command)s") % {"command": text} for text in _shown(system.pause_command)
+    ]
+
+
 def _shown(commands: Sequence[Sequence[str]]) -> list[str]:
     return [shlex.join(words) for words in commands]
 
 
 def check(recovering: Recovering) -> None:
     """Raises OperationFailed, before anything is done, for what would only turn up half-way."""
-    check_commands(recovering.set.system)
+    check_commands(recovering.set.system, skip_stop=recovering.recovery.skip_stop)
     if not recovering.recovery.skip_safety and _safety_plan(recovering) is None:
         raise OperationFailed(
             _("There is no plan any more that says where the safety set is to be kept."),
@@ -93,7 +101,7 @@ def restore(recovering: Recovering) -> None:
     except BaseException as error:
         act.go_back(error)
         raise
-    act.start(_("The data are restored; only the start failed."))
+    act.start(f"{_('The data are restored; only the start failed.')} {start_by_hand(act.system)}")
 
 
 class _Act:
@@ -108,7 +116,15 @@ class _Act:
     # ------------------------------------------------------------------ forward
 
     def stop(self) -> None:
-        self._run(_("stop"), self.system.pause_command)
+        """Stop the application, unless it is asked not to: a broken one may know no stop command any more."""
+        if self.recovering.recovery.skip_stop:
+            with self.recovering.step(_("stop"), _("The stop commands are not run, as asked for.")):
+                return
+        try:
+            self._run(_("stop"), self.system.pause_command)
+        except OperationFailed as error:
+            hint = f"{error.hint} {_without_stop()}".strip()
+            raise OperationFailed(error.message, hint, permanent=error.permanent) from error
 
     def save(self) -> None:
         """The safety set of what is about to be overwritten; its ephemeral identity stays in memory."""
@@ -150,7 +166,7 @@ class _Act:
     def start(self, hint: str) -> None:
         """Start the application. From here on nothing stops it half-way. What fails leaves it stopped, wholly."""
         recovering = self.recovering
-        recovering.end_state, recovering.hint = Recovery.State.DOWN, f"{hint} {self._start_by_hand()}"
+        recovering.end_state, recovering.hint = Recovery.State.DOWN, hint
         self.context.go_on()
         self.context.sure()
         done = 0
@@ -166,6 +182,9 @@ class _Act:
 
     def _stop_again(self) -> None:
         """Some start commands went through, one did not: stop what they started."""
+        if self.recovering.recovery.skip_stop:
+            self.context.log(_("The stop commands are not run, as asked for."), "warning")
+            return
         try:
             self._run(_("stop again"), self.system.pause_command)
         except OperationFailed as error:
@@ -187,6 +206,10 @@ class _Act:
         stopped = recovering.was_stopped(error)
         self.context.go_on()
         self._say(error)
+        if recovering.recovery.skip_stop and not self.touched:
+            recovering.end_state = Recovery.State.CANCELLED if stopped else Recovery.State.FAILED
+            recovering.hint = _("Nothing was stopped, overwritten or started.")
+            return
         if self.touched and self.safety is None:
             recovering.afterword = _("There is no safety set to go back to: the application stays stopped.")
             return
@@ -263,6 +286,13 @@ def what_now(safety: Set | None, start: str) -> str:
         "Cure the cause, then restore again, or go back to what was there before, the safety set %(set)s: "
         "manage.py recover full %(system)s --set %(identifier)s --production. %(start)s"
     ) % {"set": safety, "system": safety.system.slug, "identifier": safety.identifier, "start": start}
+
+
+def _without_stop() -> str:
+    return _(
+        "If the application is too broken to be stopped, make sure that nothing runs, and restore again without the"
+        " stop commands: --without-stop, or the box on the panel's page."
+    )
 
 
 def start_by_hand(system: System) -> str:

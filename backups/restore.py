@@ -49,11 +49,12 @@ def request_beside(
 
 def request_production(  # noqa: PLR0913 - all are named
     copy: Copy, *, sources: Sequence[Source], typed_host: str, requested_by: str, identity: Secret | None = None,
-    skip_safety: bool = False,
+    skip_safety: bool = False, skip_stop: bool = False,
 ) -> Recovery:  # fmt: skip
     """Ask for a restore over production. Raises OperationFailed, and records it, unless the host was typed.
 
     `skip_safety`: do not back up what is overwritten first; for a source that cannot be read any more.
+    `skip_stop`: do not run the stop commands; for an application that is stopped already, or too broken for that.
     """
     chosen = chosen_sources(copy, sources)
     hosts = {source.build().host for source in chosen}
@@ -78,12 +79,16 @@ def request_production(  # noqa: PLR0913 - all are named
         identity,
         typed_host=typed_host,
         skip_safety=skip_safety,
+        skip_stop=skip_stop,
     )
 
 
-def describe_production(copy: Copy, sources: Sequence[Source], *, skip_safety: bool = False) -> list[str]:
+def describe_production(
+    copy: Copy, sources: Sequence[Source], *, skip_safety: bool = False, skip_stop: bool = False
+) -> list[str]:
     """What a restore over production will do, in order, one sentence each."""
-    return production.describe(copy, chosen_sources(copy, sources), skip_safety=skip_safety)
+    chosen = chosen_sources(copy, sources)
+    return production.describe(copy, chosen, skip_safety=skip_safety, skip_stop=skip_stop)
 
 
 def restorable_sources(copy: Copy) -> tuple[list[Source], list[str]]:
@@ -144,6 +149,8 @@ def _request(
             wanted,
             place=place,
             sources=[one.name for one in sources],
+            skip_safety=wanted.skip_safety,
+            skip_stop=wanted.skip_stop,
         )
     return wanted
 

@@ -140,6 +140,14 @@ class ProductionForm(PanelForm):
         help_text=gettext_lazy("Only when what runs now cannot be read any more: then there is no way back."),
     )
 
+    skip_stop = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("Without the stop commands"),
+        help_text=gettext_lazy(
+            "Only when the application is stopped already, or too broken to be stopped. It is started at the end."
+        ),
+    )
+
     def __init__(self, *args: Any, host: str, encrypted: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["typed_host"].label = _("Type the host: %(host)s") % {"host": host}
@@ -192,7 +200,8 @@ class RestoreProduction(CopyAct):
         if not self.chosen:
             return []
         try:
-            return restore.describe_production(self.row, self.chosen)
+            skipped = {name: name in self.request.POST for name in ("skip_safety", "skip_stop")}
+            return restore.describe_production(self.row, self.chosen, **skipped)
         except OperationFailed as error:
             return [str(error)]
 
@@ -228,6 +237,7 @@ class RestoreProduction(CopyAct):
             requested_by=self.actor,
             identity=form.cleaned_data.get("identity"),
             skip_safety=form.cleaned_data["skip_safety"],
+            skip_stop=form.cleaned_data["skip_stop"],
         )
         messages.success(self.request, _("The restore was requested; this page follows it."))
         return address(recovery)

@@ -44,6 +44,10 @@ class Recovery(models.Model):
         _("without a safety backup"), default=False,
         help_text=_("For what is beyond saving: a database that is gone cannot be backed up first."),
     )  # fmt: skip
+    skip_stop = models.BooleanField(
+        _("without the stop commands"), default=False,
+        help_text=_("For an application that is stopped already, or too broken to be stopped."),
+    )  # fmt: skip
     state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.WAITING)
     job = models.ForeignKey(
         Job, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("job")

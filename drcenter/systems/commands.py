@@ -15,12 +15,15 @@ PATIENCE = 600
 TAIL = 4096
 
 
-def check_commands(system: System) -> None:
+def check_commands(system: System, *, skip_stop: bool = False) -> None:
     """Raises OperationFailed when a command of the system could not even be started. Runs nothing.
+
+    `skip_stop`: its stop commands will not be needed.
 
     Asked before anything is touched: a missing `php` must not turn up when the application is to be started.
     """
-    for words in [*system.pause_command, *system.after_restore_command, *system.resume_command]:
+    stop = [] if skip_stop else system.pause_command
+    for words in [*stop, *system.after_restore_command, *system.resume_command]:
         try:
             command = command_for(system, words)
             find(command.argv[0])

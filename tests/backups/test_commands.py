@@ -218,6 +218,7 @@ WRONG = [
     (("recover", "full", "shop", "--beside", "uploads"), "Write --beside SOURCE=NAME"),
     (("recover", "full", "shop", "--beside", "u=x", "--production"), "Either --production or --beside"),
     (("recover", "full", "shop", "--host", "db1"), "go with --production"),
+    (("recover", "full", "shop", "--without-stop"), "go with --production"),
     (("recover", "full", "shop"), "There is no terminal to ask on"),
     (("recover", "full", "shop", "--identity-file", "/no/such", "--yes"), "/no/such: No such file"),
 ]  # fmt: skip

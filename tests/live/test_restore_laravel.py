@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 from backups import production, protect, restore, take
 from backups.look import look_at
@@ -270,7 +271,8 @@ def test_an_application_that_cannot_be_stopped_is_left_alone(on_sqlite: Shop, ke
     # Neither down nor up works, so nobody knows whether it is up.
     assert recovery.state == Recovery.State.DOWN
     assert "php artisan down: php failed with exit code 9: broken" in recovery.message
-    assert recovery.hint.startswith("Nothing was overwritten.")
+    assert "Nothing was overwritten." in recovery.hint
+    assert recovery.hint.count("Start the application by hand") == 1
     assert on_sqlite.tree() == tree
 
 
@@ -301,3 +303,31 @@ def test_a_locked_table_does_not_hang_for_ever(on_mariadb: Shop, mariadb_server,
 
 def _hosts(taken: Set) -> str:
     return ",".join({source.build().host for source in taken.system.sources.all()})
+
+
+def test_an_application_too_broken_to_be_stopped_is_recovered_from_the_shell(
+    on_sqlite: Shop, key, tmp_path: Path
+) -> None:
+    """Its .env is lost and PHP does not get past its beginning: `php artisan down` fails like all the rest."""
+    rows, tree = on_sqlite.rows(), on_sqlite.tree()
+    taken = protected(on_sqlite)
+    on_sqlite.damage()
+    (on_sqlite.root / ".env").unlink()
+    (on_sqlite.root / "bootstrap" / "app.php").write_text("<?php this is no PHP")
+    refused = restored(taken, key)
+    assert refused.state == Recovery.State.DOWN
+    assert "php artisan down: php failed" in refused.message
+    assert "--without-stop" in refused.hint
+    identity = tmp_path / "identity.txt"
+    identity.write_text(key.identity)
+    with served(on_sqlite.root) as address:
+        assert answer(address)[0] != 200
+        call_command(
+            "recover", "full", taken.system.slug, "--production", "--host", _hosts(taken), "--yes",
+            "--identity-file", str(identity), "--without-stop",
+        )  # fmt: skip
+        status, body = answer(address)
+        assert (status, json.loads(body)["calls"]) == (200, 2500)
+    recovery = Recovery.objects.latest("pk")
+    assert (recovery.state, recovery.skip_stop) == (Recovery.State.SUCCEEDED, True)
+    assert (on_sqlite.rows(), on_sqlite.tree()) == (rows, tree)

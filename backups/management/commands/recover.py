@@ -124,8 +124,8 @@ class Command(BaseCommand):
             )
 
     def _production(self, copy: Copy, sources: list[Source], options: dict[str, Any]) -> Recovery:
-        skip_safety = options["without_safety_backup"]
-        steps = restore.describe_production(copy, sources, skip_safety=skip_safety)
+        skipped = {"skip_safety": options["without_safety_backup"], "skip_stop": options["without_stop"]}
+        steps = restore.describe_production(copy, sources, **skipped)
         for number, line in enumerate(steps, 1):
             self._talk.write(f"  {number}. {line}")
         host = options["host"] or self._ask(_("Type the host that is overwritten: "))
@@ -134,7 +134,7 @@ class Command(BaseCommand):
         with kept_here():
             return restore.request_production(
                 copy, sources=sources, typed_host=host, requested_by=cli.actor(), identity=identity,
-                skip_safety=skip_safety,
+                **skipped,
             )  # fmt: skip
 
     def _confirm(self, options: dict[str, Any]) -> None:
@@ -182,6 +182,8 @@ def _arguments(act: ArgumentParser) -> None:
     act.add_argument("--production", action="store_true", help=_("overwrite the originals"))
     act.add_argument("--host", help=_("the host that is overwritten; asked for if missing"))
     act.add_argument("--without-safety-backup", action="store_true", help=_("for what is beyond saving"))
+    act.add_argument("--without-stop", action="store_true",
+                     help=_("do not run the stop commands: the application is stopped already, or too broken for it"))  # fmt: skip
     act.add_argument("--identity-file", help=_("an age identity; asked for where there is a terminal"))
     act.add_argument("--yes", action="store_true", help=_("do not ask"))
     act.add_argument("--json", action="store_true", help=_("print the recovery as JSON at the end"))
@@ -190,8 +192,9 @@ def _arguments(act: ArgumentParser) -> None:
 def _refuse_contradictions(options: dict[str, Any]) -> None:
     if options["production"] and options["beside"]:
         raise cli.usage(_("Either --production or --beside, not both."))
-    if not options["production"] and (options["host"] or options["without_safety_backup"]):
-        raise cli.usage(_("--host and --without-safety-backup go with --production."))
+    of_production = ("host", "without_safety_backup", "without_stop")
+    if not options["production"] and any(options[name] for name in of_production):
+        raise cli.usage(_("--host, --without-safety-backup and --without-stop go with --production."))
     if bad := [pair for pair in options["beside"] if "=" not in pair]:
         raise cli.usage(_("Write --beside SOURCE=NAME, not %(pair)s.") % {"pair": bad[0]})
 

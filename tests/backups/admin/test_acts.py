@@ -154,6 +154,15 @@ def test_production_asks_for_the_sources_first(as_operator, copy, database):
     assert response.status_code == 200 and not Recovery.objects.exists()
 
 
+def test_production_without_the_stop_commands(as_operator, copy, database):
+    url, host = f"{address(copy, 'production')}?source={database.pk}", database.build().host
+    assert 'name="skip_stop"' in as_operator.get(url).text
+    wrong = as_operator.post(url, {"typed_host": "x", "identity": IDENTITY, "skip_stop": "on"})
+    assert "The stop commands are not run, as asked for" in wrong.text
+    as_operator.post(url, {"typed_host": host, "identity": IDENTITY, "skip_stop": "on"})
+    assert Recovery.objects.get().skip_stop
+
+
 def test_no_restore_is_offered_from_a_damaged_copy(as_operator, taken, copy):
     copy.state = "damaged"
     copy.save()
