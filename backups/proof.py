@@ -92,6 +92,7 @@ def _prove_source(
             "objects": len(expected.objects),
             "contents": len(expected.contents),
             "ignored": dict(list(expected.ignored.items())[:SHOWN]),
+            "reservations": list(place.reservations),
         }
     outcome.differences += [redact(f"{name}: {difference}") for difference in found]
 

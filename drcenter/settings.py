@@ -51,6 +51,8 @@ BIND = env.text("DRC_BIND", "127.0.0.1:8000")
 # References: a bearer token for /api/backup-status, and an identity for drills on this machine.
 API_TOKEN = env.text("DRC_API_TOKEN_REFERENCE")
 DRILL_IDENTITY = env.text("DRC_DRILL_IDENTITY")
+# Prove PostgreSQL sets also where nothing keeps what they hold from acting as the workers' user.
+PROVE_AS_SELF = env.truth("DRC_PROVE_AS_SELF", False)
 LONG_WORKERS = env.number("DRC_LONG_WORKERS", 2)
 # How many days ended jobs and their logs stay.
 JOB_DAYS = env.number("DRC_JOB_DAYS", 90)

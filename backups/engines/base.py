@@ -107,6 +107,8 @@ class Engine(ABC):
     Options: type[forms.Form]
     # Executables that a backup, and a restore, need; `drcenter.process.find` names the package of a missing one.
     required_tools: tuple[str, ...] = ()
+    # Of a scratch place: what of its isolation this machine did not allow, in sentences for the verification.
+    reservations: Sequence[str] = ()
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options: dict[str, Any] = with_defaults(self.Options, options)
@@ -166,6 +168,10 @@ class Engine(ABC):
 
     def finish(self, witness: Witness | None) -> None:
         """After the last part was restored (files: remove what the set does not have). Default: nothing."""
+        return
+
+    def answer(self) -> None:
+        """Raises OperationFailed when the server of a scratch place is gone. Default: there is none."""
         return
 
     def drop(self) -> None:

@@ -131,8 +131,9 @@ class Plugin(Engine):
     def scratch(self, workspace: Path, facts: Mapping[str, Any]) -> Iterator[Engine]:
         _check_fits(facts)
         settings = {option: str(facts[name]) for name, option in CARRIED_SETTINGS.items() if name in facts}
-        with private_server(workspace, settings=settings) as server:
+        with private_server(workspace, settings=settings, alone=True) as server:
             engine = self._pointed_at(server, workspace / "password")
+            engine.reservations = server.confinement.reservations
             try:
                 yield engine
             finally:
@@ -160,6 +161,10 @@ class Plugin(Engine):
         if self._copy:
             with self._catalog() as catalog:
                 self._disabled = disable_events(catalog)
+
+    def answer(self) -> None:
+        with connected(self._login):
+            return
 
     def drop(self) -> None:
         if self._created:

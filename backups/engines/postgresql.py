@@ -1,11 +1,13 @@
 """PostgreSQL: pg_dump at an exported snapshot, roles and settings beside it, a witness of the same moment."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from backups.engines._postgresql_address import Address, address_of, connected
@@ -130,11 +132,14 @@ class Plugin(Engine):
             installation = find_installation(int(facts["major"]))
         except OperationFailed as failure:
             raise NoScratch(failure.message, failure.hint, permanent=True) from None
-        with private_server(major=installation.major, parent=workspace) as server:
+        with private_server(major=installation.major, parent=workspace, alone=True) as server:
+            _check_confined(server)
             _offers(server, facts)
             names = ("encoding", "collate", "ctype", "locale_provider", "icu_locale")
             like = {name: facts.get(name) for name in names} | {"fallback": True}
-            yield self.replaced(**server.options("restored"), like=like)
+            place = self.replaced(**server.options("restored"), like=like)
+            place.reservations = server.confinement.reservations
+            yield place
 
     def beside(self, name: str) -> "Plugin":
         return self.replaced(database=name, like={"database": self._address.database})
@@ -162,6 +167,10 @@ class Plugin(Engine):
         with connected(address) as connection:
             ensure_empty(connection, address, self._schemas)
 
+    def answer(self) -> None:
+        with connected(self._address):
+            return
+
     def drop(self) -> None:
         if self._made:
             drop_database(self._address)
@@ -175,6 +184,22 @@ class Plugin(Engine):
 def _size(scope: Scope, known: Mapping[str, Any], *, whole: bool) -> int:
     rows = sum(one.size for one in scope.of_kind("r") if not scope.excluded(one))
     return rows + (int(known["large_objects_size"]) if whole else 0)
+
+
+def _check_confined(server: Server) -> None:
+    """Raises NoScratch where what a dump holds could run programs as the worker's own user.
+
+    The dump is loaded as a superuser: nobody else can make all that it holds. A superuser may run programs.
+    """
+    if server.confinement.files or os.geteuid() == 0 or settings.PROVE_AS_SELF:
+        return
+    raise NoScratch(
+        "A dump can hold functions that run programs, and this kernel has no Landlock to forbid it: they would run"
+        " as the worker's own user, who holds the signing key.",
+        "Use Linux 5.13 or newer with Landlock (cat /sys/kernel/security/lsm), or let another machine prove the"
+        " set; or trust whoever owns tables in the source, and set DRC_PROVE_AS_SELF=True.",
+        permanent=True,
+    )
 
 
 def _offers(server: Server, facts: Mapping[str, Any]) -> None:

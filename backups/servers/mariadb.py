@@ -1,7 +1,8 @@
 """A private MariaDB server: own data directory, own socket, a port on the loopback only.
 
 It is where a set is proven, where the tests work, and what the demo shows. It never reads the
-machine's configuration, listens to nobody else, and starts no event.
+machine's configuration, listens to nobody else, starts no event, and reads and writes no files for SQL. `alone`,
+for what is not trusted, it has its socket only and is confined (backups.servers.confine).
 """
 
 import contextlib
@@ -16,13 +17,14 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import pymysql
 
 from backups.leftovers import MARIADB, held_directory
+from backups.servers.confine import UNCONFINED, Confinement, confined, confinement
 from drcenter.errors import OperationFailed
 from drcenter.process import DEVNULL, Child, Command, find, run, start
 from drcenter.secrets import Secret
@@ -71,6 +73,7 @@ class Server:
     password: Secret
     directory: Path
     pid: int
+    confinement: Confinement = UNCONFINED
 
     def connect(self, database: str | None = None) -> "pymysql.Connection[pymysql.cursors.Cursor]":
         """A connection of the server's root, through the socket."""
@@ -120,11 +123,13 @@ def private_server(
     keep: bool = False,
     binlog: bool = False,
     settings: Mapping[str, str] | None = None,
+    alone: bool = False,
 ) -> Iterator[Server]:
     """Start a server, wait until it answers, stop it at the end by its own process id.
 
     `directory` holds its data (default: a temporary one); with `keep` it stays, and the next call with
-    the same directory serves the same data. `settings` are server variables, over `SETTINGS`.
+    the same directory serves the same data. `settings` are server variables, over `SETTINGS`. `alone`: reached
+    by its socket only, and confined as far as this machine lets us; `confinement` says how far.
     Raises OperationFailed when the server is not installed or does not come up.
     """
     binary = server_binary()
@@ -138,7 +143,7 @@ def private_server(
         password = Secret(secrets.token_urlsafe(24))
         _write_init_file(place, password, user)
         argv = _arguments(binary, place, sockets, binlog=binlog, settings=settings or {})
-        with _started(argv, place, sockets, password, user) as server:
+        with _started(argv, place, sockets, password, user, alone=alone) as server:
             yield server
 
 
@@ -193,9 +198,10 @@ def _own(path: Path, user: str | None) -> None:
 
 
 def _empty(place: Path) -> None:
-    for name in ("data", "tmp"):
+    for name in ("data", "tmp", "no-files"):
         shutil.rmtree(place / name, ignore_errors=True)
-    (place / "init.sql").unlink(missing_ok=True)
+    for name in ("init.sql", "confinement"):
+        (place / name).unlink(missing_ok=True)
     if os.geteuid() == 0:
         os.chown(place, 0, 0)
 
@@ -216,6 +222,8 @@ def _install(place: Path, user: str | None, settings: Mapping[str, str]) -> None
     temporary = place / "tmp"
     temporary.mkdir(mode=0o700, exist_ok=True)
     _own(temporary, user)
+    # What LOAD DATA, LOAD_FILE and INTO OUTFILE may reach: nothing. Root's own, where we are root.
+    (place / "no-files").mkdir(mode=0o711, exist_ok=True)
     if (place / "data" / "mysql").is_dir():
         return
     (place / "data").mkdir(mode=0o700)
@@ -265,17 +273,18 @@ def _arguments(
         binary, "--no-defaults", f"--datadir={place / 'data'}", f"--tmpdir={place / 'tmp'}",
         f"--socket={sockets / 'mariadb.sock'}", f"--pid-file={place / 'data' / 'server.pid'}",
         f"--init-file={place / 'init.sql'}", "--bind-address=127.0.0.1",
+        f"--secure-file-priv={place / 'no-files'}",
         *(f"--{name}={value}" for name, value in chosen.items()),
     ]  # fmt: skip
 
 
 @contextlib.contextmanager
-def _started(
-    argv: list[str], place: Path, sockets: Path, password: Secret, user: str | None
+def _started(  # noqa: PLR0913 - one call
+    argv: list[str], place: Path, sockets: Path, password: Secret, user: str | None, *, alone: bool
 ) -> Iterator[Server]:
     for attempt in range(1, ATTEMPTS + 1):
         port = _free_port()
-        command = Command((*argv, f"--port={port}"), user=user, directory=str(place / "data"))
+        command = _command([*argv, f"--port={port}"], place, sockets, user, alone=alone)
         with start(command, stdout=DEVNULL) as child:
             path = str(sockets / "mariadb.sock")
             server = Server("127.0.0.1", port, path, "root", password, place, child.pid)
@@ -285,11 +294,24 @@ def _started(
                 if attempt < ATTEMPTS and "Address already in use" in child.stderr:
                     continue  # Somebody else took the port between our look and the start.
                 raise
+            if alone:
+                server = replace(server, confinement=confinement(place / "confinement"))
             try:
                 yield server
             finally:
                 child.terminate(STOP_SECONDS)
             return
+
+
+def _command(argv: list[str], place: Path, sockets: Path, user: str | None, *, alone: bool) -> Command:
+    directory = str(place / "data")
+    if not alone:
+        return Command(tuple(argv), user=user, directory=directory)
+    own, report = (place, sockets), place / "confinement"
+    argv = [*argv, "--skip-networking"]
+    return Command(
+        confined(argv, own=own, program=Path(argv[0]), report=report, user=user), directory=directory
+    )
 
 
 def _free_port() -> int:

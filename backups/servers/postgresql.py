@@ -1,7 +1,8 @@
 """A private PostgreSQL server from the installed binaries: for the proof, for tests, for the demonstration.
 
-It listens on loopback and on a socket of its own, asks for a password that nobody else knows, and reaches
-nothing else: archiving, replication and subscriptions are off. PostgreSQL refuses to run as root, so root
+It listens on loopback and on a socket of its own, asks for a password that nobody else knows, and does nothing
+on its own: archiving, replication and subscriptions are off. `alone`, for what is not trusted, it has the socket
+only and is confined (backups.servers.confine). PostgreSQL refuses to run as root, so root
 starts it as the user `postgres`, in a directory that this user may reach (a home of mode 0700 is none).
 """
 
@@ -16,12 +17,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from backups.servers.confine import UNCONFINED, Confinement, confined, confinement
 from drcenter.errors import OperationFailed
 from drcenter.process import Child, Command, run, start
 
@@ -43,6 +45,8 @@ ALONE = {
 }  # fmt: skip
 # A scratch place is thrown away: what it loses in a crash, nobody misses.
 FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "wal_level": "minimal"}
+# Shared memory in files of its own directory: it may write nowhere else.
+CONFINED = {"listen_addresses": "", "dynamic_shared_memory_type": "mmap"}
 COMMON = {
     "timezone": "UTC", "log_timezone": "UTC", "lc_messages": "C", "max_connections": "40",
     # One transaction restores the whole database, and locks each of its objects.
@@ -60,7 +64,7 @@ class Installation:
 
 @dataclass(frozen=True)
 class Server:
-    """A running private server; `administrator` is its superuser."""
+    """A running private server; `administrator` is its superuser. `host` is the socket's directory if it is alone."""
 
     port: int
     directory: Path
@@ -69,6 +73,7 @@ class Server:
     pid: int
     host: str = "127.0.0.1"
     administrator: str = ADMINISTRATOR
+    confinement: Confinement = UNCONFINED
 
     @property
     def password(self) -> str:
@@ -132,8 +137,11 @@ def private_server(
     parent: Path | None = None,
     directory: Path | None = None,
     settings: Mapping[str, str] | None = None,
+    alone: bool = False,
 ) -> Iterator[Server]:
     """A server of our own, stopped when the context ends.
+
+    `alone`: reached by its socket only, and confined as far as this machine lets us; `confinement` says how far.
 
     Without `directory` it is a scratch: in a new directory below `parent` (root: below /var/tmp), without
     fsync, and removed at the end. With `directory` it keeps its data there durably, and starts again from
@@ -144,7 +152,7 @@ def private_server(
     try:
         _initialise(installation, place)
         chosen = COMMON | ALONE | ({} if directory else FORGETFUL) | dict(settings or {})
-        with _running(installation, place, chosen, hasty=directory is None) as server:
+        with _running(installation, place, chosen, hasty=directory is None, alone=alone) as server:
             yield server
     finally:
         if directory is None:
@@ -243,18 +251,21 @@ def _locale() -> str:
 
 @contextmanager
 def _running(
-    installation: Installation, place: Path, settings: Mapping[str, str], *, hasty: bool
+    installation: Installation, place: Path, settings: Mapping[str, str], *, hasty: bool, alone: bool
 ) -> Iterator[Server]:
     sockets = _socket_directory(place)
     try:
         for attempt in (1, 2, 3):
             port = _free_port()
-            with start(_server_command(installation, place, sockets, port, settings)) as child:
-                server = Server(port, place, sockets, installation.major, child.pid)
+            host = str(sockets) if alone else "127.0.0.1"
+            with start(_server_command(installation, place, sockets, port, settings, alone=alone)) as child:
+                server = Server(port, place, sockets, installation.major, child.pid, host)
                 if not _ready(server, child):
                     if attempt < 3:
                         continue  # Somebody else took the port in between: another one.
                     raise OperationFailed(f"The private PostgreSQL server did not start: {child.stderr}")
+                if alone:
+                    server = replace(server, confinement=confinement(place / "confinement"))
                 try:
                     yield server
                 finally:
@@ -278,16 +289,28 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _server_command(
-    installation: Installation, place: Path, sockets: Path, port: int, settings: Mapping[str, str]
+def _server_command(  # noqa: PLR0913 - one call
+    installation: Installation,
+    place: Path,
+    sockets: Path,
+    port: int,
+    settings: Mapping[str, str],
+    *,
+    alone: bool,
 ) -> Command:
     everything = {
         "listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(sockets),
         "logging_collector": "off", "log_destination": "stderr",
-    } | dict(settings)  # fmt: skip
-    argv = [str(installation.binaries / "postgres"), "-D", str(place / "data")]
+    } | dict(settings) | (CONFINED if alone else {})  # fmt: skip
+    binary = installation.binaries / "postgres"
+    argv = [str(binary), "-D", str(place / "data")]
     for name, value in everything.items():
         argv += ["-c", f"{name}={value}"]
+    if alone:
+        argv = list(
+            confined(argv, own=(place, sockets), program=binary, report=place / "confinement", user=_user())
+        )
+        return Command(tuple(argv), directory=str(place))
     return Command(tuple(argv), user=_user(), directory=str(place))
 
 

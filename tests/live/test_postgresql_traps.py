@@ -55,7 +55,12 @@ def test_columns_of_an_inherited_table_in_another_order_are_no_difference(
     taken = take(engine)
     with restored(engine, taken, tmp_path, engine.inspect().facts) as scratch:
         server = Server(
-            int(scratch.options["port"]), Path(scratch.options["password"][5:]).parent, tmp_path, 15, 0
+            int(scratch.options["port"]),
+            Path(scratch.options["password"][5:]).parent,
+            tmp_path,
+            15,
+            0,
+            scratch.options["host"],
         )
         order = rows(server, "restored", "SELECT * FROM child")
         assert order != rows(postgresql_server, postgresql_database, "SELECT * FROM child")
