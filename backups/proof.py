@@ -11,14 +11,16 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from backups import engines
 from backups.engines.base import Engine, NoScratch
+from backups.judging import DoesNotRestore, judged
 from backups.leftovers import held_directory
 from backups.models import Copy, Level, Part, Set, Verification
 from backups.models.level import at_least
 from backups.placing import by_source, place_source
-from backups.readback import ReadableCopy, Unreadable
+from backups.readback import ReadableCopy
 from backups.witness import Witness, differences
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
@@ -49,21 +51,22 @@ def prove(
     for what a set or this machine can be at fault for: that is in the outcome.
 
     A difference is what is wrong with the set: it does not restore, or not to what the source held. What
-    stands in the way on this machine (no server, no room, a store that is away) leaves it undecided.
+    stands in the way on this machine (no server, or one that went away, no room, a store that is away)
+    leaves it undecided.
     """
     outcome = Outcome()
     for name, its_parts in by_source(parts).items():
         try:
             _prove_source(context, copy, its_parts, details, outcome)
-        except (NoScratch, Unreadable) as reason:
+        except DoesNotRestore as error:
+            context.check()
+            outcome.differences.append(redact(f"{name}: {error}"))
+        except OperationFailed as reason:
             context.check()
             outcome.undecided.append(redact(f"{name}: {reason}"))
         except OSError as error:
             context.check()
             outcome.undecided.append(redact(f"{name}: {error.strerror or error}"))
-        except OperationFailed as error:
-            context.check()
-            outcome.differences.append(redact(f"{name}: {error}"))
     return outcome
 
 
@@ -77,15 +80,17 @@ def _prove_source(
     name = parts[0].source_name
     detail = details.get("sources", {}).get(name)
     if detail is None:
-        raise OperationFailed("The details of the set do not know this source.", permanent=True)
+        raise DoesNotRestore("The details of the set do not know this source.", permanent=True)
     expected = Witness.from_json(detail["witness"])
     engine = engines.build(detail["engine"], detail["options"])
     with _workspace() as workspace, _scratch(engine, workspace, detail["facts"]) as place:
         began = time.monotonic()
-        place_source(context, copy, parts, place, expected)
-        restored = time.monotonic()
-        context.phase(_("comparing"), name)
-        found = differences(expected, place.witness())
+        with judged(place):
+            place_source(context, copy, parts, place, expected)
+            restored = time.monotonic()
+            context.phase(_("comparing"), name)
+            found = differences(expected, place.witness())
+        outcome.differences += [redact(f"{name}: {difference}") for difference in found]
         outcome.facts[name] = {
             "restore_seconds": round(restored - began, 2),
             "compare_seconds": round(time.monotonic() - restored, 2),
@@ -94,7 +99,6 @@ def _prove_source(
             "ignored": dict(list(expected.ignored.items())[:SHOWN]),
             "reservations": list(place.reservations),
         }
-    outcome.differences += [redact(f"{name}: {difference}") for difference in found]
 
 
 @contextmanager
@@ -120,16 +124,17 @@ def _workspace() -> Iterator[Path]:
         yield path
 
 
-def conclude(verification: Verification, outcome: Outcome, *, capped: bool) -> None:
+def conclude(verification: Verification, outcome: Outcome) -> None:
     """Write the outcome to the verification, its copy and its set, in one transaction."""
-    passed = outcome.proven and not capped
+    passed = outcome.proven and not verification.copy.set.lack
     verification.facts, verification.differences = outcome.facts, outcome.differences[:SHOWN]
     verification.finished_at = timezone.now()
     if outcome.differences:
         verification.state, verification.reached = Verification.State.DAMAGED, Level.INTACT
-        verification.message = _("%(count)d differences: %(first)s") % {
-            "count": len(outcome.differences), "first": outcome.differences[0],
-        }  # fmt: skip
+        count = len(outcome.differences)
+        verification.message = ngettext(
+            "%(count)d difference: %(first)s", "%(count)d differences: %(first)s", count
+        ) % {"count": count, "first": outcome.differences[0]}
     elif outcome.undecided:
         verification.state, verification.reached = Verification.State.UNDECIDED, Level.INTACT
         verification.message = " ".join(outcome.undecided)
@@ -139,26 +144,43 @@ def conclude(verification: Verification, outcome: Outcome, *, capped: bool) -> N
         verification.message = "" if passed else _("What was dumped is proven, but the dump is incomplete.")
     with transaction.atomic():
         verification.conclude()
-        _raise_level(verification, capped=capped, differs=bool(outcome.differences))
+        _raise_level(verification, outcome)
         record(
             verification.requested_by, "backups.verify.concluded", verification, reached=verification.reached
         )
 
 
-def _raise_level(verification: Verification, *, capped: bool, differs: bool) -> None:
-    """The copy is as good as the best that was shown; the set as its best copy. A difference caps the set."""
+def _raise_level(verification: Verification, outcome: Outcome) -> None:
+    """The copy is as good as the best that was shown; the set as its best copy.
+
+    Whoever comes here has read every part back, so that a copy that was damaged is so no more. A difference caps
+    the set, and a later proof without any lifts that; what the dump lacks, no proof makes up for.
+    """
     copy = Copy.objects.select_for_update().get(pk=verification.copy_id)
     one = Set.objects.select_for_update().get(pk=copy.set_id)
-    copy.verified_at = verification.finished_at
-    if differs:
-        # Its bytes are what was stored; they are not what the source held.
-        copy.level = Level.INTACT
-    elif at_least(verification.reached, copy.level):
-        copy.level = verification.reached
-    copy.save(update_fields=["level", "verified_at"])
-    if differs and not one.capped:
-        one.capped, one.level_reason = True, verification.message
+    copy.verified_at, copy.state, copy.message = verification.finished_at, Copy.State.COMPLETE, ""
+    reached = Level.PROVEN if verification.reached == Level.PROVEN else Level.INTACT
+    # After a difference: its bytes are what was stored; they are not what the source held.
+    if outcome.differences or at_least(reached, copy.level):
+        copy.level = reached
+    copy.save(update_fields=["state", "message", "level", "verified_at"])
+    if outcome.differences or outcome.proven:
+        one.capped = bool(outcome.differences or one.lack)
     one.level = one.best_level()
-    if not (one.capped or capped):
+    if one.capped:
+        one.level_reason = why_capped(one)
+    else:
         one.level_reason = "" if one.level == Level.PROVEN else verification.message
     one.save(update_fields=["level", "level_reason", "capped"])
+
+
+def why_capped(one: Set) -> str:
+    """What the dump lacks, or how the last proof that told a difference put it; "" for a set that is not capped."""
+    if not one.capped:
+        return ""
+    if one.lack:
+        return one.lack
+    told = Verification.objects.filter(
+        copy__set=one, state=Verification.State.DAMAGED, reached=Level.INTACT
+    ).first()
+    return told.message if told is not None else one.level_reason

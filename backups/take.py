@@ -201,7 +201,7 @@ def _prove(taking: Taking) -> None:
     )  # fmt: skip
     with taking.clock("proof"):
         outcome = proof.prove(taking.context, taking.readable, taking.details, taking.parts)
-    proof.conclude(verification, outcome, capped=taking.capped)
+    proof.conclude(verification, outcome)
     taking.differs = bool(outcome.differences)
 
 

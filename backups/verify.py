@@ -88,7 +88,7 @@ def _verify(context: JobContext, verification: Verification, keys: list[pyrage.x
 def _prove(context: JobContext, verification: Verification, copy: ReadableCopy, parts: list[Part]) -> None:
     one = verification.copy.set
     outcome = proof.prove(context, copy, details.read(copy, encrypted=one.encrypted), parts)
-    proof.conclude(verification, outcome, capped=one.capped)
+    proof.conclude(verification, outcome)
     if outcome.differences:
         hint = _("The page of the verification lists every difference.")
         raise NotProven(verification.message, hint, permanent=True)
@@ -131,7 +131,9 @@ def _conclude_good(context: JobContext, verification: Verification, reached: str
             copy.level = reached
         copy.save()
         if heals:
-            Set.objects.filter(pk=copy.set_id).update(level=copy.set.best_level(), level_reason="")
+            one = Set.objects.select_for_update().get(pk=copy.set_id)
+            one.level, one.level_reason = one.best_level(), proof.why_capped(one)
+            one.save(update_fields=["level", "level_reason"])
         record(verification.requested_by, "backups.verify.concluded", verification, reached=reached)
 
 

@@ -106,6 +106,11 @@ class Set(models.Model):
         return lower(best, Level.STORED.value) if self.capped else best
 
     @property
+    def lack(self) -> str:
+        """What the dump lacks, in a sentence; "" if nothing. It caps the set for ever, whatever a proof shows."""
+        return next((f"{one['source']}: {one['message']}" for one in self.findings if one["caps"]), "")
+
+    @property
     def age_seconds(self) -> float | None:
         return (timezone.now() - self.moment).total_seconds() if self.moment else None
 

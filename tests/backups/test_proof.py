@@ -1,6 +1,7 @@
 """The proof: a difference is named, and what stands in the way is told from what is wrong with the set."""
 
 import sqlite3
+from contextlib import contextmanager
 
 import pytest
 
@@ -30,12 +31,23 @@ def test_a_difference_is_named_and_caps_the_set(plan, key, monkeypatch) -> None:
     proof = Verification.objects.get()
     assert (proof.state, proof.reached, proof.differences) == ("damaged", "intact", [named])
     assert (one.state, one.level, one.capped) == (Set.State.COMPLETE, "stored", True)
-    assert named in one.level_reason
+    assert one.level_reason == f"1 difference: {named}"
     assert told()[-1][0] == "failure"
     assert named in told()[-1][1]
     done = verified(one.copies.get(), "proven", key.identity)
     one.refresh_from_db()
+    assert (done.state, one.level, one.capped, one.level_reason) == ("passed", "proven", False, "")
+
+
+def test_no_proof_makes_up_for_what_the_dump_lacks(plan, key, monkeypatch) -> None:
+    one = good(plan)
+    finding = {"source": "database", "message": "The right TRIGGER is missing.", "hint": "", "caps": True}
+    Set.objects.filter(pk=one.pk).update(capped=True, findings=[finding], level="stored")
+    done = verified(one.copies.get(), "proven", key.identity)
+    one.refresh_from_db()
     assert (done.state, one.level, one.capped) == ("undecided", "stored", True)
+    assert one.level_reason == "database: The right TRIGGER is missing."
+    assert one.copies.get().level == "proven"
 
 
 def test_a_later_proof_that_differs_takes_the_level_away(plan, key, monkeypatch) -> None:
@@ -97,6 +109,67 @@ def test_a_set_that_does_not_restore_is_a_difference(plan, monkeypatch) -> None:
     one = taken(plan)
     assert (one.level, one.capped) == ("stored", True)
     assert "ERROR 1064 at line 3" in one.level_reason
+
+
+def failing(monkeypatch, message: str) -> None:
+    """Loading into any place ends with these words."""
+
+    def consumer(self, part, suffix):
+        def consume(stream):
+            raise OperationFailed(message, "Make room.")
+
+        return consume
+
+    monkeypatch.setattr(sqlite_engine.Plugin, "consumer", consumer)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "psql failed with exit code 3: ERROR:  could not extend file: No space left on device",
+        "mariadb failed with exit code 1: ERROR 1114 (HY000) at line 7: The table 't' is full",
+        "mariadb failed with exit code 1: ERROR 2013 (HY000) at line 7: Lost connection to server during query",
+        "psql failed with exit code 2: server closed the connection unexpectedly",
+        "tar was ended by signal SIGKILL: no message",
+    ],
+)
+def test_what_this_machine_lacks_is_no_difference_of_the_set(plan, key, monkeypatch, message) -> None:
+    with monkeypatch.context() as patch:
+        failing(patch, message)
+        one = taken(plan)
+    assert (one.state, one.level, one.capped) == (Set.State.COMPLETE, "intact", False)
+    assert message in one.level_reason
+    assert Verification.objects.get().state == "undecided"
+    assert told()[-1][0] == "warning"
+    assert verified(one.copies.get(), "proven", key.identity).state == "passed"
+    one.refresh_from_db()
+    assert (one.level, one.level_reason) == ("proven", "")
+
+
+def test_a_scratch_server_that_went_away_is_no_difference_either(plan, monkeypatch) -> None:
+    def answer(self):
+        raise OperationFailed("Nobody listens.")
+
+    failing(monkeypatch, "ERROR at line 3")
+    monkeypatch.setattr(sqlite_engine.Plugin, "answer", answer)
+    one = taken(plan)
+    assert (one.level, one.capped) == ("intact", False)
+    assert "The scratch server is gone: Nobody listens. ERROR at line 3" in one.level_reason
+
+
+def test_a_scratch_place_that_does_not_end_well_is_no_difference_either(plan, monkeypatch) -> None:
+    original = sqlite_engine.Plugin.scratch
+
+    @contextmanager
+    def scratch(self, workspace, facts):
+        with original(self, workspace, facts) as place:
+            yield place
+        raise OperationFailed("The server did not end within 30 s.")
+
+    monkeypatch.setattr(sqlite_engine.Plugin, "scratch", scratch)
+    one = taken(plan)
+    assert (one.level, one.capped) == ("intact", False)
+    assert "did not end within 30 s" in one.level_reason
 
 
 def test_nothing_of_the_proof_stays_on_this_machine(plan, settings) -> None:

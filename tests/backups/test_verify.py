@@ -5,10 +5,10 @@ import os
 import pyrage
 import pytest
 
-from backups import verify
+from backups import proof, verify
 from backups.destinations.local import MARKER
 from backups.destinations.local import Plugin as Local
-from backups.models import Copy, Destination, Level, Verification
+from backups.models import Copy, Destination, Level, Set, Verification
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.reap import cancel, lose
@@ -184,6 +184,46 @@ class TestDamage:
             "intact",
             "",
         )
+
+    def test_a_proof_clears_it_as_well(self, copy, key) -> None:
+        whole = path_of(copy).read_bytes()
+        flip(path_of(copy))
+        self.damaged(copy, "proven", "parts/01", key.identity)
+        path_of(copy).write_bytes(whole)
+        assert verified(copy, "proven", key.identity).state == "passed"
+        copy.refresh_from_db()
+        assert (copy.state, copy.level, copy.message) == (Copy.State.COMPLETE, "proven", "")
+        copy.set.refresh_from_db()
+        assert (copy.set.level, copy.set.level_reason) == ("proven", "")
+
+    @pytest.mark.parametrize("level", ["intact", "proven"])
+    def test_clearing_it_says_again_what_the_dump_lacks(self, copy, key, level) -> None:
+        finding = {"source": "database", "message": "A right is missing.", "hint": "", "caps": True}
+        Set.objects.filter(pk=copy.set_id).update(capped=True, level="stored", findings=[finding])
+        whole = path_of(copy).read_bytes()
+        flip(path_of(copy))
+        assert verified(copy, "intact", key.identity).state == "damaged"
+        path_of(copy).write_bytes(whole)
+        verified(copy, level, key.identity)
+        one = Set.objects.get(pk=copy.set_id)
+        copy.refresh_from_db()
+        assert copy.state == Copy.State.COMPLETE
+        assert (one.level, one.capped, one.level_reason) == ("stored", True, "database: A right is missing.")
+
+    def test_clearing_it_says_again_what_a_proof_found(self, copy, key, monkeypatch) -> None:
+        def differing(expected, found):
+            return ["orders: missing after the restore"]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(proof, "differences", differing)
+            told_then = verified(copy, "proven", key.identity).message
+        whole = path_of(copy).read_bytes()
+        flip(path_of(copy))
+        assert verified(copy, "intact", key.identity).state == "damaged"
+        path_of(copy).write_bytes(whole)
+        assert verified(copy, "intact", key.identity).state == "passed"
+        one = Set.objects.get(pk=copy.set_id)
+        assert (one.level, one.capped, one.level_reason) == ("stored", True, told_then)
 
 
 class TestOutOfReach:
