@@ -38,7 +38,13 @@ def check_backups(
 
 def _keys() -> Iterator[checks.CheckMessage]:
     keys = RecoveryKey.objects.filter(active=True, for_drills=False)
-    if not keys:
+    if not keys and RecoveryKey.objects.filter(active=True).exists():
+        yield checks.Warning(
+            _("Only a drill key: nobody holds a recovery kit. Without this machine no set can be read."),
+            hint=_("On a terminal: manage.py recovery-kit"),
+            id="backups.W001",
+        )
+    elif not keys:
         yield checks.Warning(
             _("There is no recovery key: no encrypted set can be taken."),
             hint=_("On a terminal: manage.py recovery-kit"),

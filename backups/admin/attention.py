@@ -134,11 +134,7 @@ def _keys(now: datetime) -> Iterator[Notice]:
     keys = Link(_("Recovery keys"), reverse("admin:backups_recoverykey_changelist"))
     active = list(RecoveryKey.objects.filter(active=True, for_drills=False))
     if not active and Plan.objects.filter(enabled=True, encrypt=True).exists():
-        yield Notice(
-            _("There is no recovery key."),
-            _("Backups cannot be encrypted without one. On your own terminal: manage.py recovery-kit."),
-            link=keys,
-        )
+        yield _no_kit(keys)
     for key in active:
         if key.held_at is None:
             yield Notice(
@@ -153,3 +149,20 @@ def _keys(now: datetime) -> Iterator[Notice]:
                 Tone.WARN,
                 keys,
             )
+
+
+def _no_kit(keys: Link) -> Notice:
+    if RecoveryKey.objects.filter(active=True).exists():
+        return Notice(
+            _("Only a drill key: nobody holds a recovery kit."),
+            _(
+                "New sets can be read only with the key of this machine, and are lost with it. "
+                "On your own terminal: manage.py recovery-kit."
+            ),
+            link=keys,
+        )
+    return Notice(
+        _("There is no recovery key."),
+        _("Backups cannot be encrypted without one. On your own terminal: manage.py recovery-kit."),
+        link=keys,
+    )

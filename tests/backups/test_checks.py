@@ -59,6 +59,12 @@ def test_a_key_that_is_not_in_the_safe_is_none(plan, changes):
     assert found() == ["backups.W001"]
 
 
+def test_a_drill_key_alone_is_called_what_it_is(plan):
+    RecoveryKey.objects.update(for_drills=True)
+    (message,) = checks.check_backups(None, ["default"])
+    assert message.msg.startswith("Only a drill key: nobody holds a recovery kit.")
+
+
 def test_a_key_that_nobody_showed(plan):
     RecoveryKey.objects.update(held_at=None)
     assert found() == ["backups.W002"]
