@@ -8,7 +8,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
 from backups.admin.places import destination_target
@@ -82,6 +82,27 @@ class DestinationAdmin(OptionsAdmin, PanelAdmin):
         page = self.admin_site.admin_view(Check.as_view(model_admin=self))
         return [path("<int:pk>/check/", page, name="backups_destination_check"), *super().get_urls()]
 
+    def obstacles(self, obj: Destination) -> list[str]:
+        count = obj.copies.count()
+        if not count:
+            return []
+        kept = ngettext("%(count)d copy is recorded here.", "%(count)d copies are recorded here.", count)
+        return [
+            f"{kept % {'count': count}} "
+            + _("Without it nobody could find them. Switch it off instead: nothing new goes there then.")
+        ]
+
+    def consequences(self, obj: Destination) -> list[str]:
+        plans = ", ".join(str(plan) for plan in obj.plans.select_related("system"))
+        return [
+            *(
+                [_("These plans store nothing there any more: %(plans)s.") % {"plans": plans}]
+                if plans
+                else []
+            ),
+            _("What lies there is not touched: %(target)s.") % {"target": destination_target(obj)},
+        ]
+
     def record(self, request: HttpRequest, obj: Destination) -> Record:
         copies = obj.copies.filter(state=Copy.State.COMPLETE).count()
         facts = [Fact(_("complete copies"), copies), *_space(obj)]
@@ -90,7 +111,8 @@ class DestinationAdmin(OptionsAdmin, PanelAdmin):
         if damaged:
             verdict = Verdict(
                 destination_target(obj), Tone.BAD, "broken_image",
-                _("%(count)d damaged copies lie here.") % {"count": damaged},
+                ngettext("%(count)d damaged copy lies here.", "%(count)d damaged copies lie here.", damaged)
+                % {"count": damaged},
             )  # fmt: skip
         may = request.user.has_perm(Check.permission)
         buttons = [Button(_("Test"), address(obj, "check"), "network_check", post=True)] if may else []

@@ -171,6 +171,12 @@ def test_no_restore_is_offered_from_a_damaged_copy(as_operator, taken, copy):
     assert address(copy, "beside") not in page and address(copy, "production") not in page
 
 
+def test_one_damaged_copy_is_not_many(as_operator, taken, copy):
+    copy.state = "damaged"
+    copy.save()
+    assert "1 damaged copy lies here." in as_operator.get(address(copy.destination)).text
+
+
 def test_what_cannot_be_done_is_said_on_the_page(as_operator, plan, destination):
     destination.enabled = False
     destination.save()
