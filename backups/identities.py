@@ -6,6 +6,7 @@ after its job, from the request until the worker takes it; it is never in a row,
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from drcenter.secrets import Secret, resolve
 
 # Seconds.
 GRACE = 60.0
+IDENTITY = re.compile(r"AGE-SECRET-KEY-1[0-9A-Z]+")
 NO_KEY_HINT = "Make one: manage.py recovery-kit. A plan can also say, loudly, that it does not encrypt."
 
 
@@ -33,16 +35,18 @@ def recipients() -> list[str]:
 
 
 def parse(text: str) -> list[pyrage.x25519.Identity]:
-    """The identities in the text of an identity file. Raises OperationFailed, without the text, if there is none."""
-    lines = [line.strip() for line in text.splitlines()]
+    """The identities in a text: an identity file, a recovery kit, a line with words around it.
+
+    Raises OperationFailed, without the text, if there is none, or if one of them was not copied whole.
+    """
     try:
-        found = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+        found = [pyrage.x25519.Identity.from_str(token) for token in dict.fromkeys(IDENTITY.findall(text))]
     except pyrage.IdentityError:
         found = []
     if not found:
         raise OperationFailed(
             "This is not an age identity.",
-            "It is the line that begins with AGE-SECRET-KEY-1.",
+            "It begins with AGE-SECRET-KEY-1; the text of the whole recovery kit will do.",
             permanent=True,
         )
     return found
@@ -98,15 +102,22 @@ def needed(encrypted_to: Sequence[str], identities: Sequence[pyrage.x25519.Ident
     if not identities:
         raise OperationFailed(
             "This set is encrypted, and no identity is at hand.",
-            "Bring the identity from the recovery kit: paste it in the panel, or --identity-file on the shell.",
+            "Bring the identity from the recovery kit: paste it in the panel, or --identity-file on the shell."
+            f" It is the one of {_named(encrypted_to)}.",
             permanent=True,
         )
     if not {str(one.to_public()) for one in identities} & set(encrypted_to):
         raise OperationFailed(
             "The identity does not fit: this set was encrypted to other recipients.",
-            f"It needs the identity of {', '.join(encrypted_to)}.",
+            f"It needs the identity of {_named(encrypted_to)}.",
             permanent=True,
         )
+
+
+def _named(encrypted_to: Sequence[str]) -> str:
+    """Recipients with the names of their keys, as far as they are known here: “safe A” (age1…)."""
+    names = dict(RecoveryKey.objects.filter(recipient__in=encrypted_to).values_list("recipient", "name"))
+    return ", ".join(f"“{names[one]}” ({one})" if one in names else one for one in encrypted_to)
 
 
 def _directory(*, create: bool = False) -> Path:

@@ -9,7 +9,7 @@ import pyrage
 import pytest
 from django.db import transaction
 
-from backups import identities
+from backups import identities, kit
 from backups.models import Level, RecoveryKey
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job, State
@@ -66,6 +66,30 @@ def test_what_is_none_is_refused_without_saying_it(job, text) -> None:
         identities.bring(job, Secret(text))
     assert text not in caught.value.message
     assert left() == []
+
+
+@pytest.mark.parametrize("language", kit.LANGUAGES)
+def test_the_text_of_a_recovery_kit_will_do(job, language) -> None:
+    sheets: list[tuple[str, str]] = []
+
+    def emit(key: RecoveryKey, identity: Secret) -> None:
+        sheets.append((identity.reveal().strip(), kit.sheet(key, identity, language)))
+
+    kit.make("safe A", "anna", emit)
+    ((mine, sheet),) = sheets
+    identities.bring(job, Secret(sheet))
+    assert [str(one) for one in identities.brought(job)] == [mine]
+    assert [key.name for key in kit.held(Secret(sheet), "anna")] == ["safe A"]
+
+
+@pytest.mark.parametrize("around", ["\t  {}  \r\n", "identity: {}, twice: {}.", "AGE-SECRET-KEY-1… is {}"])
+def test_words_may_stand_around_it(identity, around) -> None:
+    assert [str(one) for one in identities.parse(around.format(identity, identity))] == [identity]
+
+
+def test_one_of_two_that_was_not_copied_whole_is_refused(identity) -> None:
+    with pytest.raises(OperationFailed, match="not an age identity"):
+        identities.parse(f"{identity}\n{identity[:-1]}\n")
 
 
 def test_a_second_one_replaces_the_first(job, identity) -> None:
@@ -129,6 +153,13 @@ class TestNeeded:
             identities.needed(["age1other"], [mine])
         assert "age1other" in caught.value.hint
         assert identity not in str(caught.value)
+
+    def test_keys_are_named_beside_their_recipients(self, identity) -> None:
+        RecoveryKey.objects.create(name="safe A", recipient="age1other")
+        for mine in [[], [pyrage.x25519.Identity.from_str(identity)]]:
+            with pytest.raises(OperationFailed) as caught:
+                identities.needed(["age1other", "age1unknown"], mine)
+            assert "“safe A” (age1other), age1unknown." in caught.value.hint
 
 
 def test_during_a_proof_it_is_nowhere_but_in_its_file(plan, key, destination, caplog, settings) -> None:
