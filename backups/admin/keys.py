@@ -5,10 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
-from backups.models import RecoveryKey
+from backups.models import RecoveryKey, Set
 from drcenter.panel import words
 from drcenter.panel.badge import badge
 from drcenter.panel.look import Record, Tone, Verdict
@@ -26,6 +26,12 @@ def key_verdict(key: RecoveryKey) -> Verdict:
         )  # fmt: skip
     sentence = _("Somebody proved to hold it %(time)s.") % {"time": words.ago(key.held_at)}
     return Verdict(_("held"), Tone.GOOD, "key", sentence)
+
+
+def sets_encrypted_to(key: RecoveryKey) -> int:
+    """How many sets that exist can be read with its identity."""
+    found = Set.objects.complete().filter(encrypted=True).values_list("recipients", flat=True)
+    return sum(key.recipient in recipients for recipients in found.iterator())
 
 
 @admin.register(RecoveryKey)
@@ -46,6 +52,23 @@ class RecoveryKeyAdmin(PanelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # Sets are encrypted to it: another recipient would be another key.
         return ("recipient",) if obj is not None else ()
+
+    def obstacles(self, obj: RecoveryKey) -> list[str]:
+        count = sets_encrypted_to(obj)
+        if not count:
+            return []
+        needed = ngettext("%(count)d set is encrypted to it.", "%(count)d sets are encrypted to it.", count)
+        instead = _(
+            "Keep it, so that everybody sees whose identity reads them. "
+            "Retire it instead: switch off “new sets are encrypted to it” on its page."
+        )
+        return [f"{needed % {'count': count}} {instead}"]
+
+    def consequences(self, obj: RecoveryKey) -> list[str]:
+        return [
+            _("No set needs it."),
+            _("New sets are not encrypted to it any more; its identity opens none of them."),
+        ]
 
     def record(self, request: HttpRequest, obj: RecoveryKey) -> Record:
         return Record(key_verdict(obj))

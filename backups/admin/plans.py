@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
@@ -105,6 +105,26 @@ class PlanAdmin(PanelAdmin):
             asked = request.GET.get("system", "")
             return int(asked) if asked.isdecimal() else None
         return Plan.objects.filter(pk=unquote(key)).values_list("system", flat=True).first()
+
+    def obstacles(self, obj: Plan) -> list[str]:
+        if not obj.sets.filter(state__in=standing.UNDER_WAY).exists():
+            return []
+        return [_("It is taking a backup: wait for its end, or cancel the job.")]
+
+    def consequences(self, obj: Plan) -> list[str]:
+        count = obj.sets.complete().count()
+        kept = ngettext(
+            "%(count)d set of it stays, with its copies, and can be verified and restored as before.",
+            "%(count)d sets of it stay, with their copies, and can be verified and restored as before.",
+            count,
+        )
+        sources = ", ".join(source.name for source in obj.sources.all())
+        return [
+            _("No backup is taken by this plan any more; nobody is told that one is missing."),
+            *([_("No longer backed up by it: %(names)s.") % {"names": sources}] if sources else []),
+            *([kept % {"count": count}] if count else []),
+            _("Sources and destinations stay."),
+        ]
 
     def zone(self, obj: Plan) -> str:
         return obj.time_zone

@@ -8,13 +8,13 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
 from backups.admin.places import source_target
 from backups.engines import engines
 from backups.engines.base import Inspection
-from backups.models import Source
+from backups.models import Set, Source
 from drcenter.audit.record import record as audit
 from drcenter.panel import words
 from drcenter.panel.acts import ActPage
@@ -37,15 +37,34 @@ class Look(ActPage):
         return address(self.row)
 
 
+def fact_labels() -> dict[str, str]:
+    """The facts of engines that tell a person something; the others are for the scratch place."""
+    return {
+        "entries": _("files and directories"),
+        "tables": _("tables"),
+        "journal_mode": _("journal mode"),
+        "sqlite": "SQLite",
+        "version": _("version"),
+        "tool": _("tool"),
+        "binlog": _("binary log"),
+        "encoding": _("encoding"),
+        "collate": _("collation"),
+        "user": _("signed in as"),
+        "standby": _("standby"),
+        "root": _("read with all rights"),
+    }
+
+
 def tell(request: HttpRequest, seen: Inspection) -> None:
     """What was found, as messages: the size and the facts, then each finding with its hint."""
-    facts = ", ".join(
-        f"{name}: {value}" for name, value in seen.facts.items() if isinstance(value, (str, int))
-    )
-    messages.success(
-        request,
-        _("Reached. About %(size)s in a dump. %(facts)s") % {"size": words.size(seen.size), "facts": facts},
-    )
+    labels = fact_labels()
+    told = [
+        f"{labels[name]}: {words.yes_or_no(value) if isinstance(value, bool) else value}"
+        for name, value in seen.facts.items()
+        if name in labels and value not in (None, "")
+    ]
+    reached = _("Reached. About %(size)s in a dump.") % {"size": words.size(seen.size)}
+    messages.success(request, f"{reached} {'; '.join(told)}{'.' if told else ''}".strip())
     for finding in seen.findings:
         level = messages.ERROR if finding.caps else messages.WARNING
         messages.add_message(request, level, f"{finding.message} {finding.hint}".strip())
@@ -78,6 +97,32 @@ class SourceAdmin(OptionsAdmin, PanelAdmin):
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(Look.as_view(model_admin=self))
         return [path("<int:pk>/look/", page, name="backups_source_look"), *super().get_urls()]
+
+    def obstacles(self, obj: Source) -> list[str]:
+        # A plan without any source would be kept, and fail.
+        alone = [str(plan) for plan in obj.plans.all() if plan.sources.count() == 1]
+        if not alone:
+            return []
+        return [
+            _("It is the only source of %(plans)s: delete the plan first, or give it another source.")
+            % {"plans": ", ".join(alone)}
+        ]
+
+    def consequences(self, obj: Source) -> list[str]:
+        plans = ", ".join(str(plan) for plan in obj.plans.all())
+        count = Set.objects.complete().filter(parts__source=obj).distinct().count()
+        kept = ngettext(
+            "%(count)d set holds its data and stays, but the panel cannot restore them any more: "
+            "only restore.sh, which lies in the set, can.",
+            "%(count)d sets hold its data and stay, but the panel cannot restore them any more: "
+            "only restore.sh, which lies in each set, can.",
+            count,
+        )
+        return [
+            *([_("It is backed up no longer by: %(plans)s.") % {"plans": plans}] if plans else []),
+            *([kept % {"count": count}] if count else []),
+            _("What is backed up is not touched: %(target)s.") % {"target": source_target(obj)},
+        ]
 
     def record(self, request: HttpRequest, obj: Source) -> Record:
         plans = [str(plan) for plan in obj.plans.select_related("system")]

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
 from backups import standing
@@ -44,6 +44,27 @@ class ProtectedSystemAdmin(SystemAdmin):
     @display(description=gettext_lazy("standing"))
     def standing(self, system: System) -> str:
         return badge(system_verdict(standing.of_system(system, timezone.now())))
+
+    def obstacles(self, obj: System) -> list[str]:
+        if count := obj.sets.count():
+            kept = ngettext("%(count)d set of it is recorded.", "%(count)d sets of it are recorded.", count)
+            return [
+                f"{kept % {'count': count}} "
+                + _(
+                    "Sets are evidence and are not deleted here, so their system stays. Switch its plans off."
+                )
+            ]
+        below = [*obj.plans.values_list("name", flat=True), *obj.sources.values_list("name", flat=True)]
+        if not below:
+            return []
+        names = ", ".join(below)
+        return [_("Delete its plans and sources first: %(names)s.") % {"names": names}]
+
+    def consequences(self, obj: System) -> list[str]:
+        return [
+            _("Its targets and contacts go with it."),
+            _("It has no plan and no set: no data is lost."),
+        ]
 
     def record(self, request: HttpRequest, obj: System) -> Record:
         here = standing.of_system(obj, timezone.now())

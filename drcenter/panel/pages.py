@@ -14,6 +14,7 @@ from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
 
 from drcenter.audit.record import record as audit
+from drcenter.panel.deletion import Explained
 from drcenter.panel.look import Record
 
 # What htmx takes as "stop polling".
@@ -57,7 +58,7 @@ class Audited:
         return HttpResponseRedirect(f"{reverse('admin:audit_entry_changelist')}?{query}")
 
 
-class PanelAdmin(Audited, ModelAdmin):
+class PanelAdmin(Explained, Audited, ModelAdmin):
     """Rows that people edit, with what is known of them above the form.
 
     A subclass may say in `record` what stands there. While `Record.live` is True, the page asks for that
