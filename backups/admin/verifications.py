@@ -1,6 +1,7 @@
 """The page of a verification: which level was reached, and what stood in the way."""
 
-import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -61,9 +62,35 @@ def _tables(row: Verification) -> list[Table]:
     if row.differences:
         tables.append(Table(_("differences"), [_("what differs")], [[text] for text in row.differences]))
     if row.facts:
-        rows = [
-            [name, value if isinstance(value, (str, int, float)) else json.dumps(value, ensure_ascii=False)]
-            for name, value in row.facts.items()
-        ]
-        tables.append(Table(_("what was compared"), [_("source"), _("facts")], rows))
+        tables += _compared({name: told for name, told in row.facts.items() if isinstance(told, dict)})
     return tables
+
+
+def _compared(facts: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
+    """The figures of each source, and what could not be compared, with the reason."""
+    columns = [_("source"), _("restored in"), _("compared in"), _("objects compared"),
+               _("tables or files compared"), _("not compared")]  # fmt: skip
+    rows = [
+        [
+            source,
+            words.duration(told.get("restore_seconds")),
+            words.duration(told.get("compare_seconds")),
+            told.get("objects"),
+            told.get("contents"),
+            len(told.get("ignored") or ()),
+        ]
+        for source, told in facts.items()
+    ]
+    yield Table(_("what was compared"), columns, rows)
+    left_out = [
+        [source, name, reason]
+        for source, told in facts.items()
+        for name, reason in (told.get("ignored") or {}).items()
+    ]
+    if left_out:
+        yield Table(_("not compared"), [_("source"), _("what"), _("why")], left_out)
+    reservations = [
+        [source, text] for source, told in facts.items() for text in told.get("reservations") or ()
+    ]
+    if reservations:
+        yield Table(_("with these reservations"), [_("source"), _("what was different")], reservations)
