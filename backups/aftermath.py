@@ -6,7 +6,9 @@ after that. So a set that the row calls complete is never removed, and a call th
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from backups import layout
 from backups.destinations.base import Destination as DestinationPlugin
@@ -15,7 +17,7 @@ from backups.taking import KIND, Taking, enqueue_take
 from drcenter.audit.record import record
 from drcenter.errors import Cancelled, OperationFailed
 from drcenter.jobs.models import Job, State
-from drcenter.notify.deliver import tell
+from drcenter.notify.deliver import retold, tell
 from drcenter.notify.models import Event
 from drcenter.secrets import redact
 
@@ -56,8 +58,8 @@ def _note(taking: Taking, error: BaseException, *, cancelled: bool) -> bool:
             actor = taking.context.job.requested_by
             record(actor, f"backups.take.{state}", taking.set, message=message)
             if not cancelled:
-                title = _("%(plan)s: the backup failed") % {"plan": taking.plan}
-                tell(Event.FAILURE, title, f"{message} {redact(getattr(error, 'hint', ''))}".strip())
+                title = format_lazy(gettext_lazy("{plan}: the backup failed"), plan=taking.plan)
+                tell(Event.FAILURE, title, retold(message, redact(getattr(error, "hint", ""))))
     return bool(won)
 
 
@@ -78,7 +80,7 @@ def _unfinished(taking: Taking, error: BaseException, *, cancelled: bool) -> Non
     )
     if not cancelled:
         with transaction.atomic():
-            tell(Event.WARNING, _("%(set)s: not finished") % {"set": one}, reason)
+            tell(Event.WARNING, format_lazy(gettext_lazy("{set}: not finished"), set=one), retold(reason))
 
 
 def _break_off(one: Set, reason: str) -> None:
@@ -143,9 +145,11 @@ def abandon(one: Set, job: Job, state: str) -> None:
 
 def _tell_abandoned(one: Set, job: Job, state: str) -> None:
     if state == Set.State.LOST:
-        tell(Event.FAILURE, _("%(plan)s: the worker was lost") % {"plan": one.plan}, job.message)
+        title = format_lazy(gettext_lazy("{plan}: the worker was lost"), plan=one.plan)
+        tell(Event.FAILURE, title, retold(job.message))
     elif state == Set.State.FAILED:
-        tell(Event.FAILURE, _("%(plan)s: the backup failed") % {"plan": one.plan}, job.message)
+        title = format_lazy(gettext_lazy("{plan}: the backup failed"), plan=one.plan)
+        tell(Event.FAILURE, title, retold(job.message))
 
 
 def _try_again(one: Set) -> None:

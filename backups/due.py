@@ -13,7 +13,7 @@ from backups.models import Plan, Set
 from backups.schedule import Cron, InvalidCron, due
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import OPEN
-from drcenter.notify.deliver import tell
+from drcenter.notify.deliver import retold, tell
 from drcenter.notify.models import Event
 
 logger = logging.getLogger(__name__)
@@ -56,4 +56,8 @@ def _request(plan: Plan, planned_at: datetime) -> None:
             take.request(plan, reason=Set.Reason.SCHEDULE, requested_by="schedule", planned_at=planned_at)
     except OperationFailed as error:
         logger.error("plan %s cannot be run: %s", plan, error)
-        tell(Event.FAILURE, format_lazy(_("{plan}: the backup could not be started"), plan=plan), str(error))
+        tell(
+            Event.FAILURE,
+            format_lazy(_("{plan}: the backup could not be started"), plan=plan),
+            retold(error.message, error.hint),
+        )

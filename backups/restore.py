@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 
 from backups import beside, details, identities, production, readback
@@ -21,7 +23,7 @@ from drcenter.jobs.context import JobContext
 from drcenter.jobs.enqueue import enqueue
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.work import PAUSES
-from drcenter.notify.deliver import tell
+from drcenter.notify.deliver import retold, tell
 from drcenter.notify.models import Event
 from drcenter.secrets import Secret, redact
 
@@ -254,14 +256,18 @@ def _finish(recovering: Recovering, state: str) -> None:
 def _write_end(recovering: Recovering) -> None:
     recovery = recovering.recovery
     names = ("state", "finished_at", "message", "hint", "steps", "counts", "differences")
-    title = _("%(recovery)s: %(state)s") % {"recovery": recovery, "state": recovery.get_state_display()}
     with transaction.atomic():
         if not recovering.mine().update(**{name: getattr(recovery, name) for name in names}):
             raise OperationFailed(
                 _("Another attempt has taken this job over; this one stops."), permanent=True
             )
         record(recovery.requested_by, f"backups.restore.{recovery.state}", recovery, message=recovery.message)
-        tell(_event(recovery), title, f"{recovery.message} {recovery.hint}".strip())
+        tell(_event(recovery), _title(recovery, recovery.state), retold(recovery.message, recovery.hint))
+
+
+def _title(recovery: Recovery, state: str) -> str | Promise:
+    """What channels are told, in the language of each."""
+    return format_lazy("{recovery}: {state}", recovery=recovery, state=Recovery.State(state).label)
 
 
 def _event(recovery: Recovery) -> Event:
@@ -289,9 +295,7 @@ def ended(job: Job) -> None:
             if unfinished.update(state=state, finished_at=timezone.now(), message=job.message, hint=hint):
                 record("system", f"backups.restore.{state}", recovery, message=job.message)
                 if state != Recovery.State.CANCELLED:
-                    title = _("%(recovery)s: %(state)s") % {
-                        "recovery": recovery, "state": Recovery.State(state).label}  # fmt: skip
-                    tell(Event.FAILURE, title, f"{job.message} {hint}".strip())
+                    tell(Event.FAILURE, _title(recovery, state), retold(job.message, hint))
 
 
 def _hint_after_loss(recovery: Recovery, job: Job) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 
 from backups import identities, layout, preflight, proof, publish, readback
@@ -22,7 +23,7 @@ from backups.taking import KIND, Taking, enqueue_take
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext
-from drcenter.notify.deliver import tell
+from drcenter.notify.deliver import retold, tell
 from drcenter.notify.models import Event
 from drcenter.secrets import redact
 
@@ -213,8 +214,7 @@ def _report(taking: Taking) -> None:
     event = Event.SUCCESS if good and not taking.findings else Event.WARNING
     if taking.differs:
         event = Event.FAILURE
-    level = one.get_level_display()
-    title = _("%(set)s: %(level)s") % {"set": one, "level": level}
+    title = format_lazy("{set}: {level}", set=one, level=Level(one.level).label if one.level else "")
     lines = [one.level_reason, *(f"{finding['source']}: {finding['message']}" for finding in taking.findings)]
     with transaction.atomic():
-        tell(event, title, "\n".join(line for line in lines if line))
+        tell(event, title, retold(*lines, between="\n"))

@@ -3,7 +3,9 @@
 import pyrage
 from django.db import transaction
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from backups import companions, details, identities, proof, readback
 from backups.destinations.base import NotThere
@@ -15,7 +17,7 @@ from drcenter.errors import Cancelled, OperationFailed
 from drcenter.jobs.context import JobContext
 from drcenter.jobs.enqueue import enqueue
 from drcenter.jobs.models import Job
-from drcenter.notify.deliver import tell
+from drcenter.notify.deliver import retold, tell
 from drcenter.notify.models import Event
 from drcenter.secrets import Secret, redact
 
@@ -152,7 +154,8 @@ def _conclude_damaged(verification: Verification, error: OperationFailed) -> Non
             level=copy.set.best_level(), level_reason=f"{copy}: {reason}"
         )
         record(verification.requested_by, "backups.verify.damaged", verification, message=reason)
-        tell(Event.FAILURE, _("%(copy)s is damaged") % {"copy": copy}, redact(str(error)))
+        title = format_lazy(gettext_lazy("{copy} is damaged"), copy=copy)
+        tell(Event.FAILURE, title, retold(reason, redact(error.hint)))
 
 
 def _conclude_failed(verification: Verification, error: BaseException) -> None:

@@ -3,11 +3,12 @@
 One job for each channel sends what waits for it, in order: a channel that hangs holds up itself alone.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db.models import F
 from django.utils import timezone, translation
-from django.utils.functional import Promise
+from django.utils.functional import Promise, lazystr
 from django.utils.translation import gettext as _
 
 from drcenter.errors import OperationFailed
@@ -26,7 +27,7 @@ PAUSES = (1, 5, 15, 60, 240)
 def tell(event: str, title: str | Promise, body: str | Promise = "") -> list[Delivery]:
     """Create one delivery for each channel that wants `event`, and queue them. Call it inside a transaction.
 
-    Texts of gettext_lazy arrive in each channel's language, others as they are.
+    Texts of gettext_lazy, format_lazy and `retold` arrive in each channel's language, others as they are.
     """
     wanted = [channel for channel in Channel.objects.filter(enabled=True) if channel.wants(event)]
     deliveries = []
@@ -38,6 +39,23 @@ def tell(event: str, title: str | Promise, body: str | Promise = "") -> list[Del
         _ask(channel)
         deliveries.append(delivery)
     return deliveries
+
+
+class _Retold:
+    def __init__(self, texts: Sequence[str], between: str) -> None:
+        self._texts, self._between = texts, between
+
+    def __str__(self) -> str:
+        return self._between.join(_(text) for text in self._texts if text)
+
+
+def retold(*texts: str, between: str = " ") -> Promise:
+    """Sentences that a row or an error has, joined, without the empty ones, for `tell`.
+
+    They were put in words when they happened. A sentence that the catalogue has as it stands is said in each
+    channel's language; one with a name, a figure or a tool's own words in it is passed on as it is.
+    """
+    return lazystr(_Retold(texts, between))
 
 
 def test_channel(channel: Channel) -> None:

@@ -11,7 +11,7 @@ from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job, Line, State
 from drcenter.jobs.work import run_job
 from drcenter.notify import send as send_module
-from drcenter.notify.deliver import PAUSES, enqueue_due, tell, test_channel
+from drcenter.notify.deliver import PAUSES, enqueue_due, retold, tell, test_channel
 from drcenter.notify.models import Channel, Delivery, Event
 from drcenter.notify.send import without_address
 from tests.drcenter.notify.receiver import Receiver
@@ -78,6 +78,16 @@ def test_each_channel_reads_its_own_language(monkeypatch, receiver):
     assert titles["en"] == "failed"
     test_channel(Channel.objects.get(name="de"))
     assert receiver.messages[0]["title"] == "Testnachricht des DR Centers"
+
+
+def test_what_was_written_down_is_retold_where_the_catalogue_has_it(monkeypatch, receiver):
+    make_channel(monkeypatch, "de", receiver.port, language="de")
+    make_channel(monkeypatch, "en", receiver.port, language="en")
+    tell(Event.FAILURE, "x", retold("Stopped on request.", "", "mysqldump: error 2013"))
+    bodies = {one.channel.name: one.body for one in Delivery.objects.all()}
+    assert bodies["en"] == "Stopped on request. mysqldump: error 2013"
+    assert bodies["de"].endswith(" mysqldump: error 2013")
+    assert "Stopped on request." not in bodies["de"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 503])
