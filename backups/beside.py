@@ -9,7 +9,7 @@ from backups.engines.base import Engine
 from backups.models import Part, Recovery, Source
 from backups.placing import place_source
 from backups.recovering import Recovering
-from backups.witness import differences
+from backups.witness import differences, withholding
 from drcenter.errors import OperationFailed
 from drcenter.systems.models import System
 
@@ -87,7 +87,11 @@ def _place_beside(recovering: Recovering, source: Source, parts: Sequence[Part])
 
 def _look_at(recovering: Recovering, source: Source, place: Engine) -> None:
     with recovering.step(_("compare"), place.target):
-        found = differences(recovering.expected(source), place.witness())
+        now = place.witness()
+        expected, withheld = withholding(recovering.expected(source), now, place.withheld)
+        for name, reason in withheld.items():
+            recovering.context.log(f"{source.name}: {name}: {reason}")
+        found = differences(expected, now)
         recovering.note_differences(source.name, found)
     recovering.count(source, place)
 

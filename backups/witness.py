@@ -5,7 +5,7 @@ the objects (schema, rights), then the contents. Equal witnesses are the proof; 
 a second dump is not (backups lose FLOAT digits in both).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,18 @@ def differences(source: Witness, restored: Witness) -> list[str]:
         if name not in ignored:
             lines += _compare_content(name, source.contents.get(name), restored.contents.get(name))
     return lines
+
+
+def withholding(
+    source: Witness, restored: Witness, reason_of: Callable[[str], str]
+) -> tuple[Witness, dict[str, str]]:
+    """`source` with every object ignored that `reason_of` knows a reason for; and those that do differ, with it."""
+    names = source.objects.keys() | restored.objects.keys()
+    reasons = {name: reason for name in sorted(names) if (reason := reason_of(name))}
+    other = {
+        name: reasons[name] for name in reasons if source.objects.get(name) != restored.objects.get(name)
+    }
+    return Witness(source.objects, source.contents, {**source.ignored, **reasons}), other
 
 
 def _compare(

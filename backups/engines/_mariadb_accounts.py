@@ -15,6 +15,7 @@ from backups.engines._mariadb_columns import quoted
 from backups.engines._mariadb_connect import denied
 from backups.engines.base import Finding
 
+MEMBERSHIPS_STAY = "Memberships are the whole server's: a restore beside the original gives none."
 Account = tuple[str, str]
 # Every server has these, and their rights are the server's own affair.
 BUILT_IN = frozenset({
@@ -29,6 +30,11 @@ SCOPE = re.compile(
 )
 RIGHT = re.compile(r"[A-Z][A-Z ]*[A-Z](?: \((?:[^()`]|`(?:[^`]|``)*`)*\))?")
 COLUMN = re.compile(r"`(?:[^`]|``)*`|(?<=[(, ])\w+(?=[,)])")
+
+
+NEW_ACCOUNT = re.compile(r"CREATE (?P<kind>USER|ROLE) IF NOT EXISTS (?P<name>(?P<part>`(?:[^`]|``)*`|'(?:[^'\\]|''|\\.)*')(?:@(?P<host>`(?:[^`]|``)*`|'(?:[^'\\]|''|\\.)*'))?)(?: |$)", re.DOTALL)  # fmt: skip
+OWN_SCOPE = re.compile(r"(?:(?:PROCEDURE|FUNCTION|PACKAGE BODY|PACKAGE) )?(?:\*|`(?:[^`]|``)*`)")
+DATABASE_OPTIONS = re.compile(r"ALTER DATABASE CHARACTER SET \w+ COLLATE \w+")
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,25 @@ class Accounts:
 def account_name(account: Account) -> str:
     user, host = account
     return f"{quoted(user)}@{quoted(host)}" if host else quoted(user)
+
+
+def for_copy(statement: str) -> str:
+    """What a copy beside the original runs of a statement of the parts `accounts` and `grants`; may be empty.
+
+    Accounts belong to the whole server. One that is missing is made locked, without password and memberships, since
+    somebody may have removed it on purpose; one that exists is left as it is. Rights are given inside the copy only.
+    """
+    if new := NEW_ACCOUNT.match(statement):
+        locked = " ACCOUNT LOCK" if new["kind"] == "USER" else ""
+        return f"CREATE {new['kind']} IF NOT EXISTS {new['name']}{locked}"
+    grant = GRANT.match(statement)
+    inside = grant is not None and OWN_SCOPE.fullmatch(grant["scope"])
+    return statement if inside or DATABASE_OPTIONS.fullmatch(statement) else ""
+
+
+def withheld(name: str) -> str:
+    """Why a copy beside lacks this object of the witness, or has it otherwise; empty: it does not."""
+    return MEMBERSHIPS_STAY if ROLE_GRANT.match(name) else ""
 
 
 def like_database(pattern: str, database: str) -> bool:

@@ -83,11 +83,13 @@ def drop_database(login: Login, database: str) -> None:
         execute(connection, f"DROP DATABASE IF EXISTS {quoted(database)}")
 
 
-def statement_runner(login: Login, database: str) -> Callable[[BinaryIO], None]:
+def statement_runner(
+    login: Login, database: str, adapted: Callable[[str], str] = str
+) -> Callable[[BinaryIO], None]:
     """What takes the parts `accounts` and `grants`: one statement a line.
 
     An application's own user may not create users, and need not: what concerns that user itself is
-    left out when the server refuses it. Raises OperationFailed for any other refusal.
+    left out when the server refuses it. `adapted` says what is run in place of each. Raises OperationFailed for any other refusal.
     """
 
     def consume(stream: BinaryIO) -> None:
@@ -95,7 +97,7 @@ def statement_runner(login: Login, database: str) -> Callable[[BinaryIO], None]:
         with connected(login, database) as connection:
             ((text,),) = execute(connection, "SELECT CURRENT_USER()")
             user, _, host = str(text).rpartition("@")
-            for statement in statements:
+            for statement in filter(None, map(adapted, statements)):
                 _run(connection, statement, own=account_name((user, host)))
 
     return consume

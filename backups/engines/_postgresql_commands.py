@@ -60,10 +60,10 @@ def dump_command(pg_dump: str, address: Address, snapshot: str, selection: Selec
     return Command(tuple(argv), env=address.environment, files=address.files)
 
 
-def load_command(psql: str, address: Address, *, single: bool, first: str = "") -> Command:
+def load_command(psql: str, address: Address, *, single: bool, first: str = "", last: str = "") -> Command:
     """psql that stops at the first error, and at any command of psql's own in what it is fed.
 
-    `single`: all or nothing, `first` included.
+    `single`: all or nothing, `first` and `last` included.
     """
     argv = [psql, "--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null"]
     if single:
@@ -71,6 +71,8 @@ def load_command(psql: str, address: Address, *, single: bool, first: str = "") 
     if first:
         argv.append(f"--command={first}")
     argv.append("--file=-")
+    if last:
+        argv.append(f"--command={last}")
     environment = address.environment | {"PGOPTIONS": RESTORING}
     return Command(tuple(argv), env=environment, files=address.files, rewrite=restricted)
 

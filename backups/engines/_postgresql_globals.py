@@ -58,6 +58,37 @@ EXCEPTION WHEN insufficient_privilege OR undefined_object OR cant_change_runtime
   RAISE WARNING '%', SQLERRM;
 END"""
 
+# Around the script for a copy beside the original, in one transaction: roles are the whole server's, and one that
+# is missing may have been removed on purpose. What it made owns things and has rights in the copy, and no more.
+BEFORE_COPY = """
+SELECT pg_catalog.set_config('drcenter.before', pg_catalog.array_agg(oid)::text, false) FROM pg_catalog.pg_roles
+"""
+AFTER_COPY = """DO $after$
+DECLARE
+  made record;
+  one record;
+BEGIN
+  FOR made IN SELECT * FROM pg_catalog.pg_roles
+      WHERE oid <> ALL (pg_catalog.current_setting('drcenter.before')::oid[]) LOOP
+    EXECUTE format('ALTER ROLE %I NOLOGIN PASSWORD NULL', made.rolname)
+        || CASE WHEN made.rolcreatedb THEN ' NOCREATEDB' ELSE '' END
+        || CASE WHEN made.rolcreaterole THEN ' NOCREATEROLE' ELSE '' END
+        || CASE WHEN made.rolreplication THEN ' NOREPLICATION' ELSE '' END
+        || CASE WHEN made.rolbypassrls THEN ' NOBYPASSRLS' ELSE '' END
+        || CASE WHEN made.rolsuper THEN ' NOSUPERUSER' ELSE '' END;
+    FOR one IN SELECT g.rolname AS role, m.rolname AS member FROM pg_catalog.pg_auth_members a
+        JOIN pg_catalog.pg_roles g ON g.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member
+        WHERE made.oid IN (a.roleid, a.member) AND m.rolname <> current_user LOOP
+      EXECUTE format('REVOKE %I FROM %I CASCADE', one.role, one.member);
+    END LOOP;
+  END LOOP;
+END $after$
+"""
+ROLES_STAY = (
+    "Roles are the whole server's: a restore beside the original leaves those that exist as they are, and makes"
+    " missing ones without login, password, memberships and special rights."
+)
+
 ROLES = """
 SELECT r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin, r.rolreplication,
     r.rolbypassrls, r.rolconnlimit, r.rolvaliduntil::text, r.rolconfig, shobj_description(r.oid, 'pg_authid')

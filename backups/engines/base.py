@@ -166,6 +166,10 @@ class Engine(ABC):
         """Before the first part is restored over what is there: remove what is in its way. Default: nothing."""
         return
 
+    def expect(self, witness: Witness | None) -> None:
+        """Before the first part: what the set says that the source held (SQLite: its rights). Default: nothing."""
+        return
+
     def finish(self, witness: Witness | None) -> None:
         """After the last part was restored (files: remove what the set does not have). Default: nothing."""
         return
@@ -173,6 +177,11 @@ class Engine(ABC):
     def answer(self) -> None:
         """Raises OperationFailed when the server of a scratch place is gone. Default: there is none."""
         return
+
+    def withheld(self, name: str) -> str:
+        """Why this place was not given an object of the set on purpose; empty: it was. For copies beside, which
+        share a server with the original: accounts are the whole server's."""
+        return ""
 
     def drop(self) -> None:
         """Remove what `prepare` created, after a failed restore beside. Default: nothing."""

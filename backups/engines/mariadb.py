@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from backups.engines._mariadb_accounts import read_accounts
+from backups.engines._mariadb_accounts import for_copy, read_accounts, withheld
 from backups.engines._mariadb_catalog import Catalog
 from backups.engines._mariadb_commands import Login, Selection, restore_command
 from backups.engines._mariadb_connect import (
@@ -124,7 +124,8 @@ class Plugin(Engine):
 
     def consumer(self, part: str, suffix: str) -> Consumer:
         if part in {"accounts", "grants"}:
-            return statement_runner(self._login, self.options["database"])
+            adapted = for_copy if self._copy else str
+            return statement_runner(self._login, self.options["database"], adapted)
         return restore_command(client_tool(), self._login, self.options["database"])
 
     @contextlib.contextmanager
@@ -165,6 +166,9 @@ class Plugin(Engine):
     def answer(self) -> None:
         with connected(self._login):
             return
+
+    def withheld(self, name: str) -> str:
+        return withheld(name) if self._copy else ""
 
     def drop(self) -> None:
         if self._created:

@@ -14,6 +14,7 @@ from backups.engines._postgresql_address import Address, address_of, connected
 from backups.engines._postgresql_clear import clear_statement, create_database, drop_database, ensure_empty
 from backups.engines._postgresql_commands import check_client, load_command, newest_client
 from backups.engines._postgresql_contents import count_rows
+from backups.engines._postgresql_globals import AFTER_COPY, BEFORE_COPY, ROLES_STAY
 from backups.engines._postgresql_restrict import check_restricts
 from backups.engines._postgresql_rights import Scope, facts, look, notes, rights_findings
 from backups.engines._postgresql_snapshot import current_witness, opened
@@ -73,6 +74,7 @@ class Plugin(Engine):
         # What `prepare` did here: `drop` removes only what it made, the load clears only if it was asked to.
         self._made = False
         self._clear = False
+        self._copy = False
 
     @property
     def _address(self) -> Address:
@@ -121,6 +123,8 @@ class Plugin(Engine):
             raise OperationFailed(f"A PostgreSQL set has no part {part}.{suffix}.", permanent=True)
         psql = newest_client("psql")
         check_restricts(psql)
+        if part == "globals" and self._copy:
+            return load_command(psql, self._address, single=True, first=BEFORE_COPY, last=AFTER_COPY)
         if part == "globals":
             return load_command(psql, self._address, single=False)
         first = clear_statement(self._schemas) if self._clear else ""
@@ -142,7 +146,12 @@ class Plugin(Engine):
             yield place
 
     def beside(self, name: str) -> "Plugin":
-        return self.replaced(database=name, like={"database": self._address.database})
+        copy = self.replaced(database=name, like={"database": self._address.database})
+        copy._copy = True
+        return copy
+
+    def withheld(self, name: str) -> str:
+        return ROLES_STAY if self._copy and name.startswith("role ") else ""
 
     def prepare(self, *, overwrite: bool) -> None:
         """Make the database if it is missing.
