@@ -73,7 +73,8 @@ class SystemStanding:
 
 
 def of_plan(plan: Plan, now: datetime) -> PlanStanding:
-    sets = plan.sets.select_related("job", "system")
+    # What was saved before a restore is none of the plan's own tries.
+    sets = plan.sets.exclude(reason=Set.Reason.SAFETY).select_related("job", "system")
     return PlanStanding(plan, now, plan.newest_good(), sets.order_by("-pk").first())
 
 

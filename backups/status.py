@@ -13,12 +13,15 @@ from backups.schedule import overdue
 from drcenter.jobs.models import OPEN
 from drcenter.systems.models import System
 
+BAD_ENDS = (Set.State.FAILED, Set.State.LOST)
+
 
 def report(now: datetime) -> dict[str, Any]:
     """What the newest set of every plan is, and whether that is good enough.
 
     `ok` of a plan: its newest complete set reached the plan's level, lacks nothing, has a copy that is not
-    damaged, and is not older than the plan allows. A set that is still being proven counts when that is done.
+    damaged, and is not older than the plan allows; and its last run that ended went well. A set that is still
+    being proven counts when that is done, and one that was saved before a restore never.
     A plan that is switched off has `ok` None, and counts for nothing; a system without any other is not ok.
     Ages in seconds, moments in ISO 8601, UTC.
     """
@@ -71,9 +74,13 @@ def newest_settled(plan: Plan) -> Set | None:
     return newest
 
 
+def runs_of(plan: Plan) -> QuerySet[Set]:
+    """Its sets, but for those saved before a restore: they hold what somebody wanted to be rid of."""
+    return plan.sets.exclude(reason=Set.Reason.SAFETY)
+
+
 def _planned(plan: Plan) -> QuerySet[Set]:
-    """Complete sets, but for those saved before a restore: they hold what somebody wanted to be rid of."""
-    return plan.sets.complete().exclude(reason=Set.Reason.SAFETY)
+    return runs_of(plan).filter(state=Set.State.COMPLETE)
 
 
 def moment_of(one: Set) -> datetime:
@@ -81,10 +88,34 @@ def moment_of(one: Set) -> datetime:
     return one.moment or one.started_at or one.created_at
 
 
+def damaged(one: Set) -> bool:
+    """No copy is complete, and at least one is known to be damaged."""
+    states = {copy.state for copy in one.copies.all()}
+    return Copy.State.DAMAGED in states and Copy.State.COMPLETE not in states
+
+
+def damage(one: Set) -> str:
+    """What is known of the damage, each copy with its destination."""
+    copies = one.copies.filter(state=Copy.State.DAMAGED).select_related("destination").order_by("pk")
+    return "; ".join(f"{copy.destination}: {copy.message or copy.get_state_display()}" for copy in copies)
+
+
 def shortcoming(plan: Plan, newest: Set | None, now: datetime) -> str:
-    """Why the plan's newest set is not good enough, in a sentence; "" if it is."""
+    """Why the plan is not good as it stands, in a sentence; "" if it is."""
+    if newest is not None and damaged(newest):
+        return _("The newest set is damaged, and has no other copy: %(what)s") % {"what": damage(newest)}
+    last = _last_ended(plan)
+    if last is not None and last.state in BAD_ENDS:
+        return _("The last run is %(state)s: %(reason)s") % {
+            "state": last.get_state_display(),
+            "reason": last.message or _("no reason is known"),
+        }
     if newest is None:
         return _("There is no set yet.")
+    return _too_little(plan, newest, now)
+
+
+def _too_little(plan: Plan, newest: Set, now: datetime) -> str:
     if newest.capped:
         return _("The newest set lacks something: %(reason)s") % {"reason": newest.level_reason}
     if not at_least(newest.level, plan.level):
@@ -106,8 +137,15 @@ def newest_good(plan: Plan, within: int = 50) -> Set | None:
     return next((one for one in sets if at_least(one.level, plan.level)), None)
 
 
+def _last_ended(plan: Plan) -> Set | None:
+    """The last run that ended by itself: one that somebody stopped tells nothing."""
+    sets = runs_of(plan).filter(state__in=[Set.State.COMPLETE, *BAD_ENDS])
+    last: Set | None = sets.exclude(state=Set.State.COMPLETE, job__state__in=OPEN).order_by("-pk").first()
+    return last
+
+
 def _last_run(plan: Plan) -> dict[str, Any] | None:
-    last = plan.sets.order_by("-pk").first()
+    last = runs_of(plan).order_by("-pk").first()
     if last is None:
         return None
     return {

@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from backups import standing
 from backups.models import Copy, Level, Plan, Set
 from backups.status import report
 from backups.watch import watch_age
@@ -76,8 +77,42 @@ def test_a_plan_that_never_ran(plan):
 
 
 def test_a_damaged_copy_is_no_copy(plan):
-    make_set(plan).copies.update(state=Copy.State.DAMAGED)
+    make_set(plan).copies.update(state=Copy.State.FAILED)
     assert "no copy" in only_plan()["reason"]
+
+
+def test_a_damaged_newest_set_is_called_damaged(plan):
+    """Its level is taken away with the damage: that it is unverified would be the lesser half."""
+    make_set(plan, hours=5)
+    newest = make_set(plan, level="")
+    newest.copies.update(state=Copy.State.DAMAGED, message="A byte is wrong.")
+    assert (now()["ok"], only_plan()["reason"]) == (
+        False, "The newest set is damaged, and has no other copy: here: A byte is wrong.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("state", [Set.State.FAILED, Set.State.LOST])
+def test_a_last_run_that_went_wrong_is_not_ok(plan, state):
+    make_set(plan, hours=5)
+    bad = make_set(plan, hours=1, state=state, message="The disk is gone.")
+    assert (now()["ok"], only_plan()["set"]) == (False, "set-0")
+    assert only_plan()["reason"] == f"The last run is {bad.get_state_display()}: The disk is gone."
+    # One that runs has not ended, and one that somebody stopped tells nothing.
+    make_set(plan, state=Set.State.RUNNING)
+    make_set(plan, state=Set.State.CANCELLED)
+    assert only_plan()["ok"] is False
+    make_set(plan, hours=0)
+    assert only_plan()["ok"] is True
+
+
+@pytest.mark.parametrize("state", [Set.State.COMPLETE, Set.State.FAILED])
+def test_a_set_saved_before_a_restore_is_none_of_the_plan(plan, state):
+    good = make_set(plan, hours=5)
+    make_set(plan, hours=1, level="", state=state, reason=Set.Reason.SAFETY)
+    found = only_plan()
+    assert (found["ok"], found["set"], found["last_run"]["state"]) == (True, good.identifier, "complete")
+    here = standing.of_plan(plan, timezone.now())
+    assert (here.newest, here.last, here.failed, here.reached) == (good, good, False, True)
 
 
 def test_an_older_good_set_does_not_hide_that_the_newest_one_is_not(plan):
@@ -86,16 +121,15 @@ def test_an_older_good_set_does_not_hide_that_the_newest_one_is_not(plan):
     assert only_plan()["ok"] is False
 
 
-def test_failed_runs_and_sets_that_are_being_proven_do_not_count(plan):
+def test_sets_that_are_being_proven_do_not_count(plan):
     make_set(plan, hours=5)
-    make_set(plan, hours=2, state=Set.State.FAILED, message="The disk is full.")
     job = Job.objects.create(
         kind="x", subject=1, target="t", title="x", requested_by="y", state=State.RUNNING
     )
     make_set(plan, hours=1, level=Level.INTACT, job=job)
     assert (only_plan()["ok"], only_plan()["set"]) == (True, "set-0")
     Job.objects.update(state=State.FAILED)
-    assert (only_plan()["ok"], only_plan()["set"]) == (False, "set-2")
+    assert (only_plan()["ok"], only_plan()["set"]) == (False, "set-1")
 
 
 def test_plans_that_are_off_count_for_nothing(plan, tmp_path):
@@ -145,6 +179,9 @@ class TestApi:
         assert get(query="?strict=1").status_code == 503
         make_set(plan)
         assert get(query="?strict=1").status_code == 200
+        make_set(plan, state=Set.State.FAILED)
+        response = get(query="?strict=1")
+        assert (response.status_code, response.json()["ok"]) == (503, False)
 
     @pytest.mark.parametrize(
         "header",
