@@ -4,7 +4,9 @@ The row is brought in line first, by conditional updates that name the attempt o
 after that. So a set that the row calls complete is never removed, and a call that was cut off can come again.
 """
 
-from django.db import transaction
+import logging
+
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
@@ -21,6 +23,8 @@ from drcenter.notify.deliver import retold, tell
 from drcenter.notify.models import Event
 from drcenter.secrets import redact
 
+logger = logging.getLogger(__name__)
+
 UNFINISHED = (Set.State.WAITING, Set.State.RUNNING)
 # A plan tries a lost run once more.
 TRIES = 2
@@ -29,8 +33,7 @@ TRIES = 2
 def fail(taking: Taking, error: BaseException) -> None:
     """Bring the row and the store in line with what happened; the error itself goes on to the job."""
     if taking.context.reason == "lost":
-        # The row belongs to others by now; the folder in storage is this attempt's own.
-        withdraw(taking.destination_or_none, taking.set.prefix)
+        _lost(taking)
         return
     cancelled = isinstance(error, Cancelled) or taking.context.cancelled
     if taking.published or not _note(taking, error, cancelled=cancelled):
@@ -41,6 +44,27 @@ def fail(taking: Taking, error: BaseException) -> None:
         taking.context.log(leftover, "warning")
         one = Set.objects.get(pk=taking.set.pk)
         Set.objects.filter(pk=one.pk, attempt=taking.set.attempt).update(message=f"{one.message} {leftover}")
+
+
+def _lost(taking: Taking) -> None:
+    """The rows belong to others by now, who have cleaned up. What this attempt stored after that goes, but nothing
+    that a row calls complete. While the database cannot be asked, it stays for a sweep."""
+    try:
+        complete = Set.objects.filter(
+            pk=taking.set.pk, attempt=taking.set.attempt, state=Set.State.COMPLETE
+        ).exists()
+        broken_off = Copy.objects.filter(set=taking.set, state__in=[Copy.State.WRITING, Copy.State.FAILED])
+        others = list(broken_off.select_related("destination")) if complete else []
+    except DatabaseError as error:
+        logger.warning("%s: what it left is not removed, for the database is away: %s", taking.set, error)
+        return
+    if not complete and not taking.published:
+        withdraw(taking.destination_or_none, taking.set.prefix)
+    for copy in others:
+        withdraw_copy(copy, taking.set.prefix)
+        Copy.objects.filter(pk=copy.pk, state=Copy.State.WRITING).update(
+            state=Copy.State.FAILED, message=_("Another attempt has taken this job over; this one stops.")
+        )
 
 
 def _note(taking: Taking, error: BaseException, *, cancelled: bool) -> bool:
@@ -91,9 +115,17 @@ def _break_off(one: Set, reason: str) -> None:
         state=Verification.State.FAILED, finished_at=timezone.now(), message=reason
     )
     for copy in one.copies.select_related("destination").filter(state=Copy.State.WRITING):
-        copy.state, copy.message = Copy.State.FAILED, reason
-        copy.message = f"{reason} {withdraw(copy.destination.build(), one.prefix)}".strip()
-        copy.save()
+        message = f"{reason} {withdraw_copy(copy, one.prefix)}".strip()
+        still = one.copies.filter(pk=copy.pk, state=Copy.State.WRITING)
+        still.update(state=Copy.State.FAILED, message=message)
+
+
+def withdraw_copy(copy: Copy, prefix: str) -> str:
+    """Remove what an attempt left of a copy; a sentence for the row if that failed."""
+    try:
+        return withdraw(copy.destination.build(), prefix)
+    except OperationFailed as error:
+        return _not_removed(error)
 
 
 def withdraw(destination: DestinationPlugin | None, prefix: str) -> str:
@@ -109,10 +141,14 @@ def withdraw(destination: DestinationPlugin | None, prefix: str) -> str:
         for key in sorted(keys, key=lambda key: key != prefix + layout.MANIFEST):
             destination.delete(key)
     except OperationFailed as error:
-        return _("What it had stored could not be removed (%(error)s); it is swept later.") % {
-            "error": redact(error.message)
-        }
+        return _not_removed(error)
     return ""
+
+
+def _not_removed(error: OperationFailed) -> str:
+    return _("What it had stored could not be removed (%(error)s); it is swept later.") % {
+        "error": redact(error.message)
+    }
 
 
 def ended(job: Job) -> None:
@@ -139,6 +175,14 @@ def abandon(one: Set, job: Job, state: str) -> None:
     if one.job_id != job.pk:
         return
     _break_off(one, _("The worker ended before it was finished: %(reason)s") % {"reason": job.message})
+    if job.state == State.LOST and one.state != Set.State.COMPLETE:
+        # A call that was cut off may have left more than its copies that were being written.
+        for copy in one.copies.select_related("destination"):
+            withdraw_copy(copy, one.prefix)
+    if job.state == State.LOST and one.state != Set.State.COMPLETE:
+        # A call that was cut off may have left more than its copies that were being written.
+        for copy in one.copies.select_related("destination"):
+            withdraw_copy(copy, one.prefix)
     if one.state == Set.State.LOST and job.kind == KIND:
         _try_again(one)
 

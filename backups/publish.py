@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -44,11 +45,27 @@ def publish(taking: Taking) -> None:
     checksums = layout.checksums_text(digests).encode()
     _put(taking.destination, taking.set.prefix + layout.CHECKSUMS, checksums)
     _put(taking.destination, taking.set.prefix + layout.SIGNATURE, key.sign(checksums))
+    _publish_manifest(taking, manifest)
+
+
+def _publish_manifest(taking: Taking, manifest: Manifest) -> None:
+    """The last object. It goes again when the attempt was taken over while it was being written."""
+    _require_mine(taking)
+    key = taking.set.prefix + layout.MANIFEST
+    _put(taking.destination, key, manifest.to_bytes())
+    try:
+        _require_mine(taking)
+    except BaseException:
+        with suppress(OperationFailed):
+            taking.destination.delete(key)
+        raise
+
+
+def _require_mine(taking: Taking) -> None:
     if not taking.mine().exists():
         raise OperationFailed(
             "Another attempt has taken this set over; this one writes no manifest.", permanent=True
         )
-    _put(taking.destination, taking.set.prefix + layout.MANIFEST, manifest.to_bytes())
 
 
 def _write_details(taking: Taking) -> StoredObject:
@@ -105,11 +122,21 @@ def _put(destination: Destination, key: str, content: bytes) -> None:
         raise OperationFailed(f"{key} does not come back from the destination as it was stored.")
 
 
-def copy(source: ReadableCopy, target: Destination, advance: Callable[[int], None]) -> None:
-    """Copy a set byte for byte, manifest last, and check every digest on the way. Raises OperationFailed."""
+def copy(
+    source: ReadableCopy,
+    target: Destination,
+    advance: Callable[[int], None],
+    before_manifest: Callable[[], None] = lambda: None,
+) -> None:
+    """Copy a set byte for byte, manifest last, and check every digest on the way. Raises OperationFailed.
+
+    `before_manifest` may raise to keep the copy from becoming a set.
+    """
     digests = layout.parse_checksums(source.content(layout.CHECKSUMS).decode())
     names = [*sorted(digests.keys() - {layout.MANIFEST}), layout.CHECKSUMS, layout.SIGNATURE, layout.MANIFEST]
     for name in names:
+        if name == layout.MANIFEST:
+            before_manifest()
         _copy_object(source, target, name, digests.get(name), advance)
 
 

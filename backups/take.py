@@ -14,7 +14,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 
 from backups import identities, layout, preflight, proof, publish, readback
-from backups.aftermath import abandon, ended, fail, withdraw
+from backups.aftermath import abandon, ended, fail, withdraw_copy
 from backups.engines.base import Finding, PartSpec
 from backups.models import Copy, Level, Plan, Set, Source, Verification
 from backups.models.level import at_least
@@ -181,18 +181,32 @@ def _copy_elsewhere(taking: Taking) -> None:
     """The other destinations get what the first one holds, byte for byte. One that fails is noted, not fatal."""
     for row in taking.others():
         taking.context.phase(_("copying"), row.destination.name, taking.set.stored_size)
-        try:
-            other = row.destination.build()
-            publish.copy(taking.readable, other, taking.context.advance)
-        except OperationFailed as error:
-            taking.context.check()
-            taking.context.log(f"{row.destination}: {error}", "error")
-            leftover = withdraw(row.destination.build(), taking.set.prefix)
-            row.state, row.message = Copy.State.FAILED, redact(f"{error} {leftover}".strip())
-            taking.found(row.destination.name, [Finding(error.message, error.hint)])
-        else:
-            row.state, row.level, row.verified_at = Copy.State.COMPLETE, Level.STORED, timezone.now()
-        row.save()
+        _copy_to(taking, row)
+
+
+def _copy_to(taking: Taking, row: Copy) -> None:
+    try:
+        other = row.destination.build()
+        publish.copy(taking.readable, other, taking.context.advance, taking.check_owner)
+    except OperationFailed as error:
+        taking.context.check()
+        taking.context.log(f"{row.destination}: {error}", "error")
+        message = redact(f"{error} {withdraw_copy(row, taking.set.prefix)}".strip())
+        taking.found(row.destination.name, [Finding(error.message, error.hint)])
+        _end_copy(taking, row, state=Copy.State.FAILED, message=message)
+    else:
+        _end_copy(taking, row, state=Copy.State.COMPLETE, level=Level.STORED, verified_at=timezone.now())
+
+
+def _end_copy(taking: Taking, row: Copy, **fields: object) -> None:
+    """Write how the copy ended, unless the job was taken away: then it is withdrawn. Raises OperationFailed then."""
+    with transaction.atomic():
+        # Locked: whoever gives the job up does it before or after this, and then sees what is written here.
+        mine = taking.context.mine().select_for_update().exists()
+        written = mine and Copy.objects.filter(pk=row.pk, state=Copy.State.WRITING).update(**fields)
+    if not written:
+        withdraw_copy(row, taking.set.prefix)
+        taking.give_up()
 
 
 def _prove(taking: Taking) -> None:

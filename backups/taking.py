@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import pyrage
 from django.db import transaction
@@ -202,6 +202,18 @@ class Taking:
         """The row, if it still belongs to this attempt: the condition of every update."""
         self.context.check()
         return Set.objects.filter(pk=self.set.pk, attempt=self.set.attempt, state=Set.State.RUNNING)
+
+    def check_owner(self) -> None:
+        """Asks the database; raises OperationFailed when the job belongs to another attempt, or was given up."""
+        self.context.check()
+        if not self.context.mine().exists():
+            self.give_up()
+
+    def give_up(self) -> NoReturn:
+        """The job was taken away, which the heartbeat may not have seen yet."""
+        self.context.stop("lost")
+        self.context.check()
+        raise OperationFailed("This attempt has ended.", permanent=True)
 
     @contextmanager
     def clock(self, name: str) -> Iterator[None]:

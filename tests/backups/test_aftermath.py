@@ -1,9 +1,14 @@
 """Bad ends: cancelled, overtaken by another attempt, failed after the set was complete."""
 
+from io import BytesIO
+
 import pytest
+from django.db import OperationalError
 
 from backups import aftermath, preflight, publish, take
+from backups.destinations.local import Plugin as Local
 from backups.models import Copy, Destination, Set, Verification
+from drcenter.jobs import context as context_module
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.reap import lose
 from drcenter.jobs.settle import settle
@@ -23,6 +28,12 @@ from tests.backups.taking import (
 
 __all__ = ["channel", "quick"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "key", "channel")]
+
+
+def given_up(context) -> None:
+    """The reaper loses the job, and the worker notices."""
+    assert lose(Job.objects.get(pk=context.job.pk))
+    context.stop("lost")
 
 
 @pytest.fixture
@@ -101,6 +112,94 @@ class TestTakenOver:
 
         with monkeypatch.context() as patch:
             patch.setattr(publish, "publish", published)
+            one = taken(plan)
+        assert one.state == Set.State.WAITING
+        assert nothing_stored(destination)
+
+    @pytest.mark.parametrize("phase", ["copying", "restoring", "comparing"])
+    def test_a_complete_set_outlives_a_worker_that_was_given_up(
+        self, plan, destination, second, monkeypatch, phase
+    ) -> None:
+        """It stalls after the manifest, and knows that it is lost when it wakes up."""
+        stop_in(monkeypatch, phase, given_up)
+        one = taken(plan)
+        assert (one.state, one.level, job_of(one).state) == (Set.State.COMPLETE, "intact", State.LOST)
+        assert [found.identifier for found in sets_in(destination)] == [one.identifier]
+        assert nothing_stored(second) == (phase == "copying")
+        assert not one.copies.filter(state=Copy.State.WRITING).exists()
+
+    @pytest.mark.parametrize("name", ["checksums.txt", "manifest.json"])
+    def test_a_copy_that_was_given_up_stays_failed(
+        self, plan, destination, second, monkeypatch, name
+    ) -> None:
+        """The worker stalls while it stores an object of the second copy, and its heartbeat has seen nothing yet."""
+        original, stored = Local.put, []
+
+        def put(self, key, stream, **more):
+            if "second" in str(self._root):
+                stored.append(key)
+                if key.endswith(name):
+                    assert lose(Job.objects.get(state=State.RUNNING))
+            return original(self, key, stream, **more)
+
+        monkeypatch.setattr(context_module, "BEAT_SECONDS", 60)
+        monkeypatch.setattr(Local, "put", put)
+        one = taken(plan)
+        assert (one.state, len(sets_in(destination))) == (Set.State.COMPLETE, 1)
+        assert one.copies.get(destination=second).state == Copy.State.FAILED
+        assert nothing_stored(second)
+        assert any(key.endswith("manifest.json") for key in stored) == (name == "manifest.json")
+
+    def test_while_the_database_cannot_be_asked_nothing_is_removed(
+        self, plan, destination, monkeypatch
+    ) -> None:
+        """The row became complete, and the answer of the database was lost."""
+        original = take._complete
+
+        def complete(taking):
+            original(taking)
+            taking.published = False
+            given_up(taking.context)
+            patch.setattr(aftermath.Set.objects, "filter", away)
+            taking.context.check()
+
+        def away(**conditions):
+            patch.undo()
+            raise OperationalError("the database is away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(take, "_complete", complete)
+            one = taken(plan)
+        assert one.state == Set.State.COMPLETE
+        assert len(sets_in(destination)) == 1
+
+    def test_what_it_writes_after_others_have_cleaned_up_goes_too(
+        self, plan, destination, monkeypatch
+    ) -> None:
+        original = take._read_back
+
+        def woken(taking):
+            original(taking)
+            given_up(taking.context)
+            assert nothing_stored(destination)
+            taking.put("parts/99-late", BytesIO(b"late"))
+
+        monkeypatch.setattr(take, "_read_back", woken)
+        assert taken(plan).state == Set.State.WAITING
+        assert nothing_stored(destination)
+
+    def test_the_folder_of_a_lost_attempt_goes_whatever_its_copy_says(
+        self, plan, destination, monkeypatch
+    ) -> None:
+        """A worker marks the copy as failed and is killed before it removes anything."""
+
+        def killed(taking, error):
+            taking.set.copies.update(state=Copy.State.FAILED)
+            lose(Job.objects.get(pk=taking.context.job.pk))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(take, "fail", killed)
+            stop_in(patch, "reading back", lambda context: context.stop("cancelled") or context.check())
             one = taken(plan)
         assert one.state == Set.State.WAITING
         assert nothing_stored(destination)

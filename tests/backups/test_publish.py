@@ -10,7 +10,7 @@ from backups.readback import ReadableCopy
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job
 from drcenter.jobs.work import run_job
-from tests.backups.taking import good, nothing_stored, quick, root, taken
+from tests.backups.taking import good, nothing_stored, quick, root, sets_in, taken
 
 __all__ = ["quick"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "key")]
@@ -64,6 +64,28 @@ def test_an_attempt_that_was_overtaken_writes_no_manifest(plan, destination, put
     assert MANIFEST not in puts
     assert "taken this set over" in Job.objects.get(pk=wanted.job_id).message
     assert nothing_stored(destination)
+
+
+def test_a_manifest_of_an_attempt_that_is_overtaken_meanwhile_goes_first(
+    plan, destination, monkeypatch
+) -> None:
+    """The row changes hands while the manifest is being written; the manifest goes before anything else."""
+    original = Local.put
+
+    def put(self, key, stream, **more):
+        if key.endswith(MANIFEST):
+            Set.objects.update(attempt=2)
+        return original(self, key, stream, **more)
+
+    monkeypatch.setattr(Local, "put", put)
+    left = []
+    monkeypatch.setattr(
+        take, "fail", lambda taking, error: left.extend([nothing_stored(destination), sets_in(destination)])
+    )
+    wanted = take.request(plan, requested_by="anna")
+    assert run_job(wanted.job_id) == "failed"
+    assert "taken this set over" in Job.objects.get(pk=wanted.job_id).message
+    assert left == [False, []]
 
 
 @pytest.mark.parametrize("name", ["restore.sh", "checksums.txt", MANIFEST])

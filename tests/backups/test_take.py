@@ -190,10 +190,10 @@ class TestSecondDestination:
     def test_damage_at_the_first_one_is_not_copied(self, plan, destination, second, monkeypatch) -> None:
         original = publish.copy
 
-        def copy(source, target, advance):
+        def copy(source, target, *more):
             part = next((root(destination) / source.prefix / "parts").glob("*"))
             part.write_bytes(part.read_bytes()[:-1])
-            return original(source, target, advance)
+            return original(source, target, *more)
 
         monkeypatch.setattr(publish, "copy", copy)
         plan.level = Level.INTACT
