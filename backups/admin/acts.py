@@ -1,6 +1,6 @@
 """What a person can have done about plans and copies, each with its page of confirmation."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
@@ -108,9 +108,11 @@ class VerifyForm(PanelForm):
     )
     identity = IdentityField()
 
-    def __init__(self, *args: Any, encrypted: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, row: Set, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not encrypted:
+        if row.encrypted:
+            cast(IdentityField, self.fields["identity"]).for_set(row)
+        else:
             del self.fields["identity"]
 
 
@@ -126,7 +128,7 @@ class Verify(CopyAct):
         return _("Verify")
 
     def form_arguments(self) -> dict[str, Any]:
-        return {"encrypted": self.row.set.encrypted}
+        return {"row": self.row.set}
 
     def perform(self, form: Any) -> str:
         check = verify.request(

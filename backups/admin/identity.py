@@ -5,8 +5,12 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from backups import identities
+from backups.models import RecoveryKey, Set
+from drcenter.errors import OperationFailed
 from drcenter.panel.widgets import NeverShown
 from drcenter.secrets import Secret
 
@@ -23,15 +27,29 @@ class IdentityField(forms.CharField):
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("required", False)
-        kwargs.setdefault("label", _("Recovery identity"))
+        kwargs.setdefault("label", gettext_lazy("Recovery identity"))
         kwargs.setdefault(
             "help_text",
-            _(
+            gettext_lazy(
                 "AGE-SECRET-KEY-… from the recovery kit. It is used for this one act, and not stored; "
                 "close the kit again afterwards."
             ),
         )
         super().__init__(strip=True, max_length=20_000, **kwargs)
+
+    def for_set(self, row: Set) -> "IdentityField":
+        """Says whether it may stay empty for this set, and whose identity is needed when not."""
+        usual = self.help_text
+        known = dict(RecoveryKey.objects.filter(for_drills=False).values_list("recipient", "name"))
+        names = [known[one] for one in row.recipients if one in known]
+        if _drill_identity_fits(row):
+            told = _("Leave empty to use this machine's drill identity.")
+        elif names:
+            told = _("Needed: this set is encrypted to %(names)s.") % {"names": ", ".join(names)}
+        else:
+            told = _("Needed: this set is encrypted.")
+        self.help_text = f"{told} {usual}"
+        return self
 
     def clean(self, value: Any) -> Secret | None:  # type: ignore[override]
         text: str = super().clean(value)
@@ -44,3 +62,11 @@ class IdentityField(forms.CharField):
                 _("This is not one age identity (a line that begins with AGE-SECRET-KEY-1).")
             )
         return Secret(found[0])
+
+
+def _drill_identity_fits(row: Set) -> bool:
+    try:
+        found = identities.for_drills()
+    except (OperationFailed, OSError):
+        return False  # The worker will say so; a page of a form does not fail for it.
+    return any(str(one.to_public()) in row.recipients for one in found)

@@ -16,7 +16,7 @@ from backups import restore
 from backups.admin.acts import CopyAct
 from backups.admin.identity import IdentityField
 from backups.admin.places import source_host, source_target
-from backups.models import Copy, Source
+from backups.models import Copy, Set, Source
 from drcenter import permissions
 from drcenter.errors import OperationFailed
 from drcenter.panel.look import Notice, Tone
@@ -50,7 +50,7 @@ def gone_notices(copy: Copy) -> list[Notice]:
 class BesideForm(PanelForm):
     """One check box and one name for each source, and the identity where the set is encrypted."""
 
-    def __init__(self, *args: Any, sources: Sequence[Source], encrypted: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, sources: Sequence[Source], row: Set, **kwargs: Any) -> None:
         self.sources = sources
         super().__init__(*args, **kwargs)
         today = timezone.localtime().strftime("%Y%m%d_%H%M")
@@ -62,8 +62,8 @@ class BesideForm(PanelForm):
                 required=False, max_length=60, label=gettext_lazy("Name of the new place"),
                 initial=f"{source.name.replace('-', '_')}_{today}",
             )  # fmt: skip
-        if encrypted:
-            self.fields["identity"] = IdentityField()
+        if row.encrypted:
+            self.fields["identity"] = IdentityField().for_set(row)
         self.dress()
 
     @property
@@ -116,7 +116,7 @@ class RestoreBeside(CopyAct):
         return gone_notices(self.row)
 
     def form_arguments(self) -> dict[str, Any]:
-        return {"sources": restorable(self.row), "encrypted": self.row.set.encrypted}
+        return {"sources": restorable(self.row), "row": self.row.set}
 
     def perform(self, form: Any) -> str:
         recovery = restore.request_beside(
@@ -148,12 +148,12 @@ class ProductionForm(PanelForm):
         ),
     )
 
-    def __init__(self, *args: Any, host: str, encrypted: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, host: str, row: Set, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["typed_host"].label = _("Type the host: %(host)s") % {"host": host}
         self.fields["typed_host"].help_text = _("So that nobody overwrites the wrong machine.")
-        if encrypted:
-            self.fields["identity"] = IdentityField()
+        if row.encrypted:
+            self.fields["identity"] = IdentityField().for_set(row)
 
 
 class RestoreProduction(CopyAct):
@@ -189,7 +189,7 @@ class RestoreProduction(CopyAct):
         return sorted({source_host(source) for source in self.chosen})
 
     def form_arguments(self) -> dict[str, Any]:
-        return {"host": ", ".join(self.hosts), "encrypted": self.row.set.encrypted}
+        return {"host": ", ".join(self.hosts), "row": self.row.set}
 
     def post(self, request: Any, pk: int) -> HttpResponse:
         if not self.chosen:
