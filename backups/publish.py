@@ -17,7 +17,6 @@ from backups.readback import ReadableCopy
 from backups.stream import BLOCK, Encoding
 from backups.taking import Taking
 from drcenter.errors import OperationFailed
-from drcenter.jobs.models import Line
 
 
 def signing_key() -> signing.SigningKey:
@@ -103,10 +102,9 @@ def _tools(taking: Taking) -> dict[str, str]:
 
 
 def _log(taking: Taking, *, encrypted: bool) -> str:
-    """The job's log. In an encrypted set what was found (names of tables, files) stands in the details only."""
-    lines = Line.objects.filter(job=taking.context.job)
-    if encrypted:
-        lines = lines.filter(level="info")
+    """What the taking logged, not what else its job did: before a restore that is the system's commands, and what
+    they say. In an encrypted set what was found (names of tables, files) stands in the details only."""
+    lines = [line for line in taking.logged if line.level == "info" or not encrypted]
     return "".join(f"{line.at:%Y-%m-%dT%H:%M:%SZ} {line.level} {line.text}\n" for line in lines)
 
 

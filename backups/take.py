@@ -111,9 +111,7 @@ def _look(taking: Taking, sources: Sequence[Source]) -> Sequence[preflight.Looke
     if taking.set.encrypted:
         taking.recipients = identities.recipients()
     else:
-        taking.context.log(
-            _("This plan does not encrypt: whoever reads the store reads the data."), "warning"
-        )
+        taking.log(_("This plan does not encrypt: whoever reads the store reads the data."), "warning")
     Set.objects.filter(pk=taking.set.pk).update(recipients=taking.recipients)
     taking.set.recipients = taking.recipients
     return looked
@@ -140,7 +138,7 @@ def _store(taking: Taking, source: Source, spec: PartSpec, expected: int) -> Non
     encoding = Encoding(taking.encryption, level, limit, context.children, context.advance)
     stored = store(spec, partial(taking.put, key, size=expected), encoding)
     taking.add_part(source, spec, key, stored)
-    context.log(f"{key}: {stored.plain_size:,} → {stored.stored_size:,} bytes, {stored.seconds:.1f} s")
+    taking.log(f"{key}: {stored.plain_size:,} → {stored.stored_size:,} bytes, {stored.seconds:.1f} s")
 
 
 def _read_back(taking: Taking) -> None:
@@ -190,7 +188,7 @@ def _copy_to(taking: Taking, row: Copy) -> None:
         publish.copy(taking.readable, other, taking.context.advance, taking.check_owner)
     except OperationFailed as error:
         taking.context.check()
-        taking.context.log(f"{row.destination}: {error}", "error")
+        taking.log(f"{row.destination}: {error}", "error")
         message = redact(f"{error} {withdraw_copy(row, taking.set.prefix)}".strip())
         taking.found(row.destination.name, [Finding(error.message, error.hint)])
         _end_copy(taking, row, state=Copy.State.FAILED, message=message)

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import pyrage
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from backups import layout, preflight
@@ -22,7 +23,7 @@ from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext
 from drcenter.jobs.enqueue import enqueue
-from drcenter.jobs.models import Job
+from drcenter.jobs.models import Job, Line
 from drcenter.secrets import redact
 
 KIND = "backups.take"
@@ -54,6 +55,8 @@ class Taking:
         self.sources: dict[str, dict[str, Any]] = {}
         self.findings: list[dict[str, Any]] = []
         self.timings: dict[str, float] = {}
+        # What the set's own log is made of.
+        self.logged: list[Line] = []
         self.moments: list[datetime] = []
         self.moment: datetime | None = None
         # The row says that the set is complete.
@@ -172,6 +175,11 @@ class Taking:
         }
         return {"version": 1, "sources": self.sources, "parts": parts, "findings": self.findings}
 
+    def log(self, text: str, level: str = "info") -> None:
+        """Add a line to the job's log, and to the set's."""
+        self.logged.append(Line(at=timezone.now(), level=level, text=redact(text)))
+        self.context.log(text, level)
+
     def found(self, source: str, findings: Iterable[Finding]) -> None:
         """Note findings, in the set and in the log."""
         for finding in findings:
@@ -180,7 +188,7 @@ class Taking:
             if line in self.findings:
                 continue
             self.findings.append(line)
-            self.context.log(
+            self.log(
                 f"{source}: {finding.message} {finding.hint}".strip(), "error" if finding.caps else "warning"
             )
 

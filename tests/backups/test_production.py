@@ -623,3 +623,15 @@ def test_counts_of_critical_tables(counted, expected, found, message) -> None:
     with pytest.raises(OperationFailed) as caught:
         production.check_counts(counted, *witnesses)
     assert caught.value.message.startswith(message)
+
+
+def test_the_log_of_the_safety_set_does_not_tell_what_the_commands_said(scene: Scene) -> None:
+    """It lies in the clear beside what is encrypted."""
+    scene.commands(pause_command=[["sh", "-c", "echo visit /bypass-in-output # bypass-in-command"]])
+    recovery = scene.over()
+    assert "bypass-in-output" in "".join(line.text for line in scene.job(recovery).lines.all())
+    safety = recovery.safety_set
+    folder = Path(scene.copy.destination.options["path"]) / safety.prefix
+    log = (folder / "log.txt").read_text()
+    assert "parts/01-database" in log
+    assert "bypass" not in log
