@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from backups.models import Plan, Set
 from backups.models.level import at_least
 from backups.schedule import Cron, overdue
-from drcenter.jobs.models import Job
+from drcenter.jobs.models import OPEN, Job
 from drcenter.systems.models import System
 
 UNDER_WAY = (Set.State.WAITING, Set.State.RUNNING)
@@ -55,6 +55,18 @@ class PlanStanding:
         """The newest set is as good as the plan asks for."""
         newest = self.newest
         return newest is not None and not newest.capped and at_least(newest.level, self.plan.level)
+
+    @property
+    def proving(self) -> bool:
+        """The proof that the plan asks for waits or runs: the newest set has had no chance yet."""
+        from backups.models import Verification
+
+        if self.newest is None or self.newest.capped or self.reached:
+            return False
+        under_way = (Verification.State.WAITING, Verification.State.RUNNING)
+        return Verification.objects.filter(
+            copy__set=self.newest, state__in=under_way, job__state__in=OPEN
+        ).exists()
 
     @property
     def next_at(self) -> datetime | None:

@@ -62,7 +62,7 @@ class BackUpNow(ActPage):
 
     def perform(self, form: Any) -> str:
         taken = take.request(self.row, reason=Set.Reason.MANUAL, requested_by=self.actor)
-        messages.success(self.request, _("The backup was requested; this page follows it."))
+        messages.success(self.request, _("The backup was requested."))
         return address(taken)
 
 
@@ -137,5 +137,5 @@ class Verify(CopyAct):
             requested_by=self.actor,
             identity=form.cleaned_data.get("identity"),
         )
-        messages.success(self.request, _("The verification was requested; this page follows it."))
+        messages.success(self.request, _("The verification was requested."))
         return address(check)

@@ -15,6 +15,7 @@ from drcenter.panel.pages import address
 
 # After this long somebody has to show again that the identity is still in the safe, and readable.
 HELD_FOR = timedelta(days=180)
+ORDER = (Tone.BAD, Tone.WARN, Tone.FAIR)
 UNTAKEN_AFTER = timedelta(seconds=90)
 
 
@@ -24,7 +25,7 @@ def attention(systems: list[standing.SystemStanding], now: datetime) -> list[Not
     for here in systems:
         notices += _of_system(here)
     notices += _keys(now)
-    return sorted(notices, key=lambda notice: notice.tone != Tone.BAD)
+    return sorted(notices, key=lambda notice: ORDER.index(notice.tone))
 
 
 def _workers(now: datetime) -> Iterator[Notice]:
@@ -108,6 +109,14 @@ def _of_plan(here: standing.PlanStanding) -> Iterator[Notice]:
             _("The newest set lacks something: %(plan)s.") % names,
             here.newest.level_reason,
             link=Link(_("Set"), address(here.newest)),
+        )
+    elif here.newest is not None and here.proving:
+        yield Notice(
+            _("Being proven: %(plan)s.") % names,
+            _("The newest set is %(level)s; its proof is under way.")
+            % {"level": here.newest.get_level_display() or _("not verified")},
+            Tone.FAIR,
+            Link(_("Set"), address(here.newest)),
         )
     elif here.newest is not None and not here.reached:
         yield Notice(

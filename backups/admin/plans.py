@@ -48,7 +48,23 @@ def plan_verdict(here: standing.PlanStanding) -> Verdict:
             "hours": here.plan.target_age_hours
         }
         return Verdict(_("overdue"), Tone.BAD, "alarm", sentence)
-    return set_verdict(here.newest)
+    return _after_the_newest(here) or set_verdict(here.newest)
+
+
+def _after_the_newest(here: standing.PlanStanding) -> Verdict | None:
+    """What has happened since, or happens to it."""
+    if here.failed:
+        return Verdict(
+            _("last backup failed"), Tone.BAD, "error",
+            _("The newest good set is from %(time)s; the try after it went wrong.")
+            % {"time": words.ago(here.moment)},
+        )  # fmt: skip
+    if here.proving:
+        return Verdict(
+            _("being proven"), Tone.BUSY, "progress_activity",
+            _("The newest set is restored into a scratch place and compared."),
+        )  # fmt: skip
+    return None
 
 
 class PlanForm(forms.ModelForm):  # type: ignore[type-arg]

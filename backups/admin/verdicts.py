@@ -4,6 +4,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from backups.models import Copy, Level, Recovery, Set, Verification
+from drcenter.jobs.admin import stopped, waiting
 from drcenter.panel.look import Tone, Verdict
 
 LEVELS = {
@@ -27,7 +28,7 @@ SETS = {
     Set.State.WAITING: (Tone.IDLE, "schedule", gettext_noop("It waits for a worker.")),
     Set.State.RUNNING: (Tone.BUSY, "progress_activity", gettext_noop("The backup is being taken.")),
     Set.State.FAILED: (Tone.BAD, "error", gettext_noop("There is no set: nothing of this try counts.")),
-    Set.State.CANCELLED: (Tone.WARN, "stop_circle", gettext_noop("There is no set: it was stopped.")),
+    Set.State.CANCELLED: (Tone.IDLE, "stop_circle", gettext_noop("There is no set: it was stopped.")),
     Set.State.LOST: (Tone.BAD, "heart_broken", gettext_noop("There is no set: its worker died.")),
 }
 COPIES = {
@@ -67,7 +68,7 @@ RECOVERIES = {
         "dangerous",
         gettext_noop("The application is stopped: neither the restore nor the way back went through."),
     ),
-    Recovery.State.CANCELLED: (Tone.WARN, "stop_circle", gettext_noop("It was stopped.")),
+    Recovery.State.CANCELLED: (Tone.IDLE, "stop_circle", gettext_noop("It was stopped.")),
     Recovery.State.LOST: (Tone.BAD, "heart_broken", gettext_noop("Its worker died.")),
 }
 
@@ -83,7 +84,7 @@ def set_verdict(row: Set) -> Verdict:
     """A complete set is as good as its level; one whose dump lacks something is bad whatever it says."""
     if row.state != Set.State.COMPLETE:
         tone, icon, sentence = SETS[Set.State(row.state)]
-        return Verdict(row.get_state_display(), tone, icon, _(sentence))
+        return Verdict(row.get_state_display(), tone, icon, waiting(row.job) or _(sentence))
     if row.capped:
         return Verdict(
             _("incomplete"), Tone.BAD, "report",
@@ -105,9 +106,13 @@ def verification_verdict(row: Verification) -> Verdict:
     tone, icon, sentence = VERIFICATIONS[Verification.State(row.state)]
     if row.state == Verification.State.PASSED and row.reached:
         return level_verdict(row.reached)
-    return Verdict(row.get_state_display(), tone, icon, _(sentence))
+    if row.state == Verification.State.FAILED and stopped(row):
+        return Verdict(
+            _("cancelled"), Tone.IDLE, "stop_circle", _("It was stopped: nothing is known from it.")
+        )
+    return Verdict(row.get_state_display(), tone, icon, waiting(row.job) or _(sentence))
 
 
 def recovery_verdict(row: Recovery) -> Verdict:
     tone, icon, sentence = RECOVERIES[Recovery.State(row.state)]
-    return Verdict(row.get_state_display(), tone, icon, _(sentence))
+    return Verdict(row.get_state_display(), tone, icon, waiting(row.job) or _(sentence))

@@ -26,7 +26,7 @@ LOOKS = {
     State.RUNNING: (Tone.BUSY, "progress_activity"),
     State.SUCCEEDED: (Tone.GOOD, "check_circle"),
     State.FAILED: (Tone.BAD, "error"),
-    State.CANCELLED: (Tone.WARN, "stop_circle"),
+    State.CANCELLED: (Tone.IDLE, "stop_circle"),
     State.LOST: (Tone.BAD, "heart_broken"),
 }
 
@@ -45,7 +45,24 @@ def cancel_button(request: HttpRequest, job: Job | None) -> list[Button]:
 
 def outcome(row: Any) -> list[Notice]:
     """The message and the hint of a row that ended badly."""
-    return [Notice(row.message, row.hint)] if row.message else []
+    return [Notice(row.message, row.hint, _tone(row))] if row.message else []
+
+
+def _tone(row: Any) -> Tone:
+    """What a person asked for is no fault."""
+    return Tone.IDLE if stopped(row) else Tone.BAD
+
+
+def stopped(row: Any) -> bool:
+    """The row, or the job that worked on it, was cancelled."""
+    job = row if isinstance(row, Job) else row.job
+    return bool(row.state == State.CANCELLED or (job is not None and job.state == State.CANCELLED))
+
+
+def waiting(job: Job | None) -> str:
+    """Which other job this one waits for, in a sentence; "" if it does not wait, or only for a worker."""
+    before = job.waits_for if job is not None else None
+    return _("It waits for the end of “%(job)s”.") % {"job": before} if before else ""
 
 
 class CancelJob(ActPage):

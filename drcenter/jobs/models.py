@@ -98,6 +98,13 @@ class Job(models.Model):
         return self.state in OPEN
 
     @property
+    def waits_for(self) -> "Job | None":
+        """The job that has to end before this one can begin: two do not work on the same target at once."""
+        if self.state != State.QUEUED:
+            return None
+        return Job.objects.filter(target=self.target, state=State.RUNNING).exclude(pk=self.pk).first()
+
+    @property
     def seconds(self) -> float | None:
         """How long it has run, or ran."""
         if self.started_at is None:
