@@ -6,25 +6,33 @@ from backups import layout, publish, signing
 from backups.decode import BLOCK, Damaged
 from backups.destinations.base import NotThere
 from backups.layout import Manifest
+from backups.models import Set
 from backups.readback import ReadableCopy
 from drcenter.errors import OperationFailed
 
 
-def check_there(copy: ReadableCopy, *, encrypted: bool) -> None:
-    """Raises Damaged, which names what is missing. Reads nothing."""
-    details = layout.details_key(encrypted=encrypted)
+def check_there(copy: ReadableCopy, one: Set) -> None:
+    """Raises Damaged, which names what is missing, or details of another size. Reads nothing."""
+    details = layout.details_key(encrypted=one.encrypted)
     names = (
         layout.MANIFEST, layout.CHECKSUMS, layout.SIGNATURE, layout.SCRIPT, layout.GUIDE, layout.LOG, details,
     )  # fmt: skip
     for name in names:
         try:
-            copy.destination.head(copy.prefix + name)
+            found = copy.destination.head(copy.prefix + name)
         except NotThere:
             raise Damaged(f"{name} is missing: without it this copy is no complete set.") from None
+        if name == details and one.details_size not in {None, found.size}:
+            raise Damaged(f"{name}: the stored size is {found.size}, it was {one.details_size}.")
 
 
-def check_digests(copy: ReadableCopy) -> None:
-    """Raises Damaged unless everything beside the parts has its digest and, where it is ours, its signature."""
+def check_digests(copy: ReadableCopy, one: Set) -> str:
+    """The digest that the details of the set have to have. Raises Damaged unless everything beside the parts has
+    its digest and its signature.
+
+    What is trusted is the row: with which key the set was signed is not for the set in the store to say. Of a row
+    that knows no key the signature has to be ours.
+    """
     checksums = copy.content(layout.CHECKSUMS)
     digests = _parsed(checksums)
     for name, digest in digests.items():
@@ -33,9 +41,23 @@ def check_digests(copy: ReadableCopy) -> None:
     manifest = _manifest(copy)
     if wrong := [part.key for part in manifest.parts if digests.get(part.key) != part.stored_sha256]:
         raise Damaged(f"{layout.MANIFEST} and {layout.CHECKSUMS} say different things of {wrong[0]}.")
+    _check_signature(copy, checksums, manifest.signing_key, one.signing_key)
+    name = layout.details_key(encrypted=one.encrypted)
+    expected = one.details_sha256 or digests.get(name, "")
+    if not expected or digests.get(name) != expected:
+        raise Damaged(f"{name}: its digest in {layout.CHECKSUMS} is not the one that was published.")
+    return expected
+
+
+def _check_signature(copy: ReadableCopy, checksums: bytes, claimed: str, known: str) -> None:
+    """With a key that this installation does not have any more the signature cannot be checked; the row's digests
+    of the parts and the details still are."""
     key = publish.signing_key()
+    known = known or key.fingerprint
+    if claimed != known:
+        raise Damaged(f"{layout.MANIFEST} names another signing key than the one that signed the set.")
     signature = copy.content(layout.SIGNATURE)
-    if manifest.signing_key == key.fingerprint and not signing.verify(key.public_pem, checksums, signature):
+    if known == key.fingerprint and not signing.verify(key.public_pem, checksums, signature):
         raise Damaged(f"{layout.SIGNATURE} is not the signature of {layout.CHECKSUMS}.")
 
 

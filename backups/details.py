@@ -25,12 +25,18 @@ def write(
     return key, store(spec, lambda stream: destination.put(prefix + key, stream), encoding)
 
 
-def read(copy: ReadableCopy, *, encrypted: bool) -> dict[str, Any]:
-    """The content. Raises OperationFailed when it is damaged, of a newer version, or for other identities."""
+def read(copy: ReadableCopy, *, encrypted: bool, stored_sha256: str) -> dict[str, Any]:
+    """The content. Raises OperationFailed when it is damaged, of a newer version, or for other identities.
+
+    `stored_sha256` comes from `companions.check_digests`: anybody can encrypt to public keys.
+    """
     key = layout.details_key(encrypted=encrypted)
     try:
         with copy.plain(key) as plain:
             pieces = list(iter(lambda: plain.read(BLOCK), b""))
+            plain.finish()
+        if plain.stored_sha256 != stored_sha256:
+            raise Damaged("the digest of the stored bytes is not the one that was published.")
         content = json.loads(b"".join(pieces))
     except (Damaged, ValueError) as error:
         raise Damaged(f"{key}: the details of the set cannot be read: {error}") from error

@@ -52,6 +52,7 @@ def _publish_manifest(taking: Taking, manifest: Manifest) -> None:
     _require_mine(taking)
     key = taking.set.prefix + layout.MANIFEST
     _put(taking.destination, key, manifest.to_bytes())
+    taking.manifest = manifest
     try:
         _require_mine(taking)
     except BaseException:

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 
-from backups import beside, details, identities, production, readback
+from backups import beside, companions, details, identities, production, readback
 from backups.aftermath import abandon
 from backups.decode import Damaged
 from backups.models import Copy, Recovery, Set, Source
@@ -182,7 +182,6 @@ def _restore(recovering: Recovering) -> None:
     identities.needed(one.recipients if one.encrypted else [], recovering.identities)
     with recovering.step(_("read and check every part"), recovering.recovery.copy.destination.name):
         _check_parts(recovering)
-        recovering.details = details.read(recovering.readable, encrypted=one.encrypted)
     if production_too:
         production.restore(recovering)
     else:
@@ -190,7 +189,15 @@ def _restore(recovering: Recovering) -> None:
 
 
 def _check_parts(recovering: Recovering) -> None:
-    """Nothing is touched before all that will be written is known to be good."""
+    """Nothing is touched before all that will be written, and what it will be compared with, is known to be good."""
+    copy, one = recovering.readable, recovering.set
+    try:
+        companions.check_there(copy, one)
+        digest = companions.check_digests(copy, one)
+        recovering.details = details.read(copy, encrypted=one.encrypted, stored_sha256=digest)
+    except Damaged as error:
+        _note_damage(recovering, error)
+        raise
     for part in recovering.all_parts():
         recovering.context.phase(_("reading back"), part.key, part.plain_size)
         try:

@@ -151,9 +151,13 @@ def _read_back(taking: Taking) -> None:
 
 def _complete(taking: Taking) -> None:
     """The set exists now. If the row was taken away meanwhile, what was published is withdrawn."""
-    one = taking.set
+    one, manifest = taking.set, taking.manifest
+    if manifest is None:
+        raise OperationFailed("Nothing was published yet.")
     with transaction.atomic():
         won = taking.mine().update(
+            details_size=manifest.details.size, details_sha256=manifest.details.sha256,
+            signing_key=manifest.signing_key,
             state=Set.State.COMPLETE, moment=taking.moment, finished_at=timezone.now(), capped=taking.capped,
             findings=taking.findings, plain_size=sum(part.plain_size for part in taking.parts),
             stored_size=sum(part.stored_size for part in taking.parts), timings=taking.timings,

@@ -59,6 +59,8 @@ class Taking:
         self.logged: list[Line] = []
         self.moments: list[datetime] = []
         self.moment: datetime | None = None
+        # What was published.
+        self.manifest: layout.Manifest | None = None
         # The row says that the set is complete.
         self.published = False
         # The proof found a difference.

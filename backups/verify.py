@@ -1,5 +1,8 @@
 """Checks a copy again, at any later time: stored, intact, proven."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pyrage
 from django.db import transaction
 from django.utils import timezone
@@ -70,12 +73,12 @@ def _verify(context: JobContext, verification: Verification, keys: list[pyrage.x
     parts = list(one.parts.all())
     copy = ReadableCopy(verification.copy.destination.build(), one.prefix, keys if one.encrypted else [])
     context.phase(_("looking at the store"))
-    companions.check_there(copy, encrypted=one.encrypted)
+    companions.check_there(copy, one)
     for part in parts:
         readback.check_stored(copy, part)
     if wanted == RANK[Level.STORED]:
         return _conclude_good(context, verification, Level.STORED)
-    companions.check_digests(copy)
+    digest = companions.check_digests(copy, one)
     if one.encrypted and not keys:
         return _digests_only(context, verification, copy, parts)
     identities.needed(one.recipients, keys)
@@ -84,12 +87,15 @@ def _verify(context: JobContext, verification: Verification, keys: list[pyrage.x
         readback.check(copy, part, context.advance)
     if wanted == RANK[Level.INTACT]:
         return _conclude_good(context, verification, Level.INTACT)
-    return _prove(context, verification, copy, parts)
+    content = details.read(copy, encrypted=one.encrypted, stored_sha256=digest)
+    return _prove(context, verification, copy, content)
 
 
-def _prove(context: JobContext, verification: Verification, copy: ReadableCopy, parts: list[Part]) -> None:
+def _prove(
+    context: JobContext, verification: Verification, copy: ReadableCopy, content: Mapping[str, Any]
+) -> None:
     one = verification.copy.set
-    outcome = proof.prove(context, copy, details.read(copy, encrypted=one.encrypted), parts)
+    outcome = proof.prove(context, copy, content, list(one.parts.all()))
     proof.conclude(verification, outcome)
     if outcome.differences:
         hint = _("The page of the verification lists every difference.")

@@ -66,6 +66,12 @@ class Set(models.Model):
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     plain_size = models.BigIntegerField(_("size"), default=0)
     stored_size = models.BigIntegerField(_("stored size"), default=0)
+    # What the details and the signature were when it was published: without it a replaced object would be believed.
+    details_size = models.BigIntegerField(_("stored size"), null=True, editable=False)
+    details_sha256 = models.CharField(
+        _("SHA-256 of the stored bytes"), max_length=64, blank=True, editable=False
+    )
+    signing_key = models.CharField(max_length=64, blank=True, editable=False)
     timings = models.JSONField(_("timings"), default=dict, blank=True)
     message = models.TextField(_("message"), blank=True)
     hint = models.TextField(_("hint"), blank=True)

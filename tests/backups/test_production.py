@@ -1,17 +1,20 @@
 """A restore over production, and every way in which it fails."""
 
+import hashlib
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pyrage
 import pytest
+import zstandard
 
-from backups import identities, production, restore, status
+from backups import identities, production, publish, restore, status
 from backups.engines import files as files_engine
 from backups.engines import sqlite as sqlite_engine
-from backups.models import Destination, Recovery, Set, Source
+from backups.models import Copy, Destination, Recovery, Set, Source
 from backups.witness import Content, Witness
 from drcenter.audit.models import Entry, Result
 from drcenter.errors import OperationFailed
@@ -635,3 +638,31 @@ def test_the_log_of_the_safety_set_does_not_tell_what_the_commands_said(scene: S
     log = (folder / "log.txt").read_text()
     assert "parts/01-database" in log
     assert "bypass" not in log
+
+
+@pytest.mark.parametrize(
+    "trace", ["details only", "checksums too", "another signing key", "a row without fields"]
+)
+def test_details_that_somebody_replaced_are_not_believed(scene: Scene, key, trace: str) -> None:
+    """Whoever may write to the store can encrypt to public keys; the witness in the details says what may stay."""
+    folder = Path(scene.copy.destination.options["path"]) / scene.copy.set.prefix
+    forged = b'{"version": 1, "sources": {}}'
+    planted = pyrage.encrypt(zstandard.compress(forged), [pyrage.x25519.Recipient.from_str(key.recipient)])
+    path, sums, manifest = folder / "details.json.zst.age", folder / "checksums.txt", folder / "manifest.json"
+    changes = {hashlib.sha256(path.read_bytes()).hexdigest(): hashlib.sha256(planted).hexdigest()}
+    path.write_bytes(planted)
+    if trace != "details only":
+        before = manifest.read_bytes()
+        if trace != "checksums too":
+            manifest.write_text(before.decode().replace(publish.signing_key().fingerprint, "c" * 64))
+        changes[hashlib.sha256(before).hexdigest()] = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        for old, new in changes.items():
+            sums.write_text(sums.read_text().replace(old, new))
+    if trace == "a row without fields":
+        Set.objects.update(details_size=None, details_sha256="", signing_key="")
+    damaged = scene.damage()
+    recovery = scene.over()
+    assert recovery.state == Recovery.State.FAILED
+    assert scene.everything() == damaged
+    assert scene.said == []
+    assert Copy.objects.get(pk=scene.copy.pk).state == Copy.State.DAMAGED
