@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from backups.models import Copy, Destination, Plan, Set
 from backups.models.level import RANK
+from backups.status import damage, damaged
 from drcenter.errors import OperationFailed
 from drcenter.secrets import Secret
 from drcenter.systems.models import System
@@ -80,6 +81,8 @@ def set_named(text: str) -> Set:
     system = System.objects.filter(slug=text).first() or System.objects.filter(name=text).first()
     if system is not None and (newest := newest_of(system)) is not None:
         return newest
+    if system is not None and (broken := newest_damaged(system)) is not None:
+        raise CommandError(told_damaged(broken), returncode=FAILED)
     raise usage(
         _("There is no complete set %(text)s. %(known)s") % {"text": text, "known": _known_sets(slug, system)}
     )
@@ -93,6 +96,21 @@ def newest_of(system: System) -> Set | None:
     sets = system.sets.complete().exclude(reason=Set.Reason.SAFETY)
     usable = sets.filter(copies__state=Copy.State.COMPLETE)
     return usable.order_by("-moment", "-pk").distinct().first()
+
+
+def newest_damaged(system: System) -> Set | None:
+    """The newest set of the system, if it is damaged."""
+    newest = system.sets.complete().exclude(reason=Set.Reason.SAFETY).order_by("-moment", "-pk").first()
+    return newest if newest is not None and damaged(newest) else None
+
+
+def told_damaged(one: Set) -> str:
+    """What is known of the damage, and which set to take instead."""
+    text = _("The set %(set)s is damaged: %(what)s.") % {"set": one, "what": damage(one).rstrip(".")}
+    good = newest_of(one.system)
+    if good is None:
+        return f"{text} " + _("No other set of the system is good.")
+    return f"{text} " + _("The newest good one: --set %(good)s") % {"good": good}
 
 
 def _known_sets(slug: str, system: System | None) -> str:
@@ -121,6 +139,8 @@ def copy_of(one: Set, destination: str | None) -> Copy:
         for copy in copies
         if copy.state == Copy.State.COMPLETE and destination in {None, copy.destination.name}
     ]
+    if not good and damaged(one):
+        raise CommandError(told_damaged(one), returncode=FAILED)
     if not good:
         text = _("The set %(set)s has no complete copy there. Its copies: %(known)s")
         raise CommandError(text % {"set": one, "known": known}, returncode=FAILED)

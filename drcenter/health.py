@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -16,10 +17,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from drcenter.jobs.models import Pulse
 from drcenter.jobs.pulse import TICKS, silent
 
 WARN_PERCENT = 85
 FULL_PERCENT = 97
+# Four rounds of ticks (drcenter.jobs.ticks).
+TICKS_LATE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,26 @@ def _migrations() -> Check:
 
 
 def _workers() -> Check:
-    quiet = silent(timezone.now())
+    now = timezone.now()
+    quiet = silent(now)
     if not quiet:
-        return Check("workers", True, _("they answer"))
+        return _ticking(now)
     if TICKS in quiet:
         return Check("workers", False, _("Nothing has looked for due work for minutes: start manage.py run."))
     names = ", ".join(quiet)
     return Check(
         "workers", False, _("No answer for minutes: %(names)s. Restart manage.py run.") % {"names": names}
     )
+
+
+def _ticking(now: datetime) -> Check:
+    """The ticks come every few seconds: their age shows first that everything has stopped."""
+    looked = Pulse.objects.filter(cluster=TICKS).values_list("seen_at", flat=True).first()
+    age = int(abs((now - looked).total_seconds())) if looked else 0
+    if age <= TICKS_LATE_SECONDS:
+        return Check("workers", True, _("they answer"))
+    text = _("Nothing has looked for due work for %(seconds)d s: is manage.py run still running?")
+    return Check("workers", True, text % {"seconds": age}, attention=True)
 
 
 def _state() -> Check:

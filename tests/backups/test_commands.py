@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from backups.models import Level, Recovery, Set, Source
+from backups.models import Copy, Level, Recovery, Set, Source
 from drcenter.audit.models import Entry, Result
 from drcenter.jobs.models import Job, State
 from tests.backups.scene import Scene, flip, scene
@@ -190,6 +190,38 @@ def test_list_and_status(scene: Scene, manage) -> None:
     assert done.stdout.startswith("ATTN shop: daily: The newest set is older than")
 
 
+def test_a_damaged_set_is_called_damaged_everywhere(scene: Scene, manage, identity_file: str) -> None:
+    one = scene.copy.set
+    older = Set.objects.create(
+        system=scene.system, plan=scene.plan, identifier="older", state=Set.State.COMPLETE, level=Level.INTACT,
+        moment="2026-01-01T12:00:00Z", started_at="2026-01-01T12:00:00Z", stored_size=5 << 20,
+    )  # fmt: skip
+    good = Copy.objects.create(
+        set=older, destination=scene.copy.destination, state=Copy.State.COMPLETE, level=Level.INTACT
+    )
+    flip(scene.part("database"))
+    done = manage("backup", "verify", str(one), "--level", "intact", "--identity-file", identity_file)
+    assert (done.returncode, ": damaged " in done.stdout, "()" in done.stdout) == (1, True, False), (
+        done.stdout
+    )
+    done = manage("backup", "status")
+    assert (done.returncode, "The newest set is damaged" in done.stdout) == (3, True)
+    lines = manage("backup", "list").stdout.splitlines()
+    assert lines[0].split() == ["SET", "STATE", "LEVEL", "MOMENT", "STORED", "MESSAGE"]
+    assert [line[lines[0].index("STATE") :].split()[0] for line in lines[1:]] == ["complete", "damaged"]
+    assert "2026-01-01 13:00:00 CET" in lines[1]
+    assert "5.0 MB" in lines[1]
+    # By default the next good one is taken, and the damage is told; by name it is refused.
+    told = f"The set {one} is damaged: "
+    done = manage("recover", "full", "shop", "--set", str(one), "--yes", "--identity-file", identity_file)
+    assert (done.returncode, told in done.stderr, f"--set {older}" in done.stderr) == (1, True, True)
+    done = manage("recover", "full", "shop", "--source", "database", "--yes")
+    assert (told in done.stderr, f"--set {older}" in done.stderr) == (True, True)
+    good.delete()
+    done = manage("recover", "full", "shop", "--yes", "--identity-file", identity_file)
+    assert (done.returncode, told in done.stderr, "No other set" in done.stderr) == (1, True, True)
+
+
 def test_verify(scene: Scene, manage, identity_file: str) -> None:
     identity = ("--identity-file", identity_file)
     done = manage("backup", "verify", "shop", "--level", "intact", *identity)
@@ -201,8 +233,7 @@ def test_verify(scene: Scene, manage, identity_file: str) -> None:
     done = manage("backup", "verify", f"shop/{scene.copy.set.identifier}", "--level", "intact", *identity)
     assert (done.returncode, "damaged" in done.stdout) == (1, True)
     done = manage("backup", "verify", "shop")
-    assert done.returncode == 2
-    assert "There is no complete set" in done.stderr or "no complete copy" in done.stderr
+    assert (done.returncode, f"The set {scene.copy.set} is damaged: " in done.stderr) == (1, True)
 
 
 WRONG = [

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections import namedtuple
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
+from backups import reach
 from backups.models import RecoveryKey
 from drcenter import health
 from drcenter.jobs.context import JobContext
@@ -55,6 +57,15 @@ class TestChecks:
         response = client.get("/readyz")
         assert response.status_code == 503
         assert "start manage.py run" in by_name()["workers"].message
+
+    def test_everything_has_just_stopped(self, alive, time_machine):
+        """The queues have minutes to answer; the ticks come every few seconds."""
+        time_machine.shift(50)
+        assert by_name()["workers"].message == "they answer"
+        time_machine.shift(20)
+        workers = by_name()["workers"]
+        assert (workers.ok, workers.attention) == (True, True)
+        assert "for 70 s: is manage.py run still running?" in workers.message
 
     def test_one_queue_hangs(self, alive, time_machine):
         time_machine.shift(120)
@@ -131,6 +142,26 @@ class TestCommand:
         code, output = run(capsys)
         assert code == 3
         assert "backups.W001: There is no recovery key" in output
+
+    def test_a_destination_that_cannot_be_used(
+        self, alive, held_key, destination, capsys, monkeypatch, tmp_path
+    ):
+        usage = namedtuple("usage", "total used free")
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(100 << 20, 0, 50 << 20))
+        assert run(capsys)[0] == 0
+        (tmp_path / "sets").rename(tmp_path / "away")
+        code, output = run(capsys)
+        assert code == 3
+        assert f"ATTN destination disk: {tmp_path / 'sets'} is not there" in output
+        destination.enabled = False
+        destination.save()
+        assert run(capsys)[0] == 0
+
+    def test_a_destination_that_does_not_answer(self, destination, monkeypatch):
+        monkeypatch.setattr("backups.destinations.local.Plugin.space", lambda self: time.sleep(3))
+        began = time.monotonic()
+        assert "does not answer" in reach.unusable(0.2)["disk"].message
+        assert time.monotonic() - began < 2
 
     def test_for_machines_and_in_detail(self, alive, capsys):
         _code, output = run(capsys, "--json", "--detailed")

@@ -4,15 +4,17 @@ import json
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.core.management.base import BaseCommand, CommandError
+from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from backups import cli, take, verify
-from backups.models import Level, Set, Verification
+from backups.models import Copy, Level, Set, Verification
 from backups.models.level import at_least
-from backups.status import report
+from backups.status import damage, damaged, report
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import follow, run_here
@@ -120,15 +122,15 @@ class Command(BaseCommand):
         sets = Set.objects.select_related("system", "plan").order_by("-id")
         if options["system"]:
             sets = sets.filter(system=cli.system_named(options["system"]))
-        rows = [_row(one) for one in sets[: options["limit"]]]
+        found = list(sets.prefetch_related("copies")[: options["limit"]])
+        rows = [_row(one) for one in found]
         if options["json"]:
             self.stdout.write(json.dumps(rows, indent=2))
         elif not rows:
             self.stdout.write(_("No set yet. Take one: manage.py backup run SYSTEM --wait"))
-        for row in [] if options["json"] else rows:
-            self.stdout.write(
-                "{set:<46} {state:<10} {level:<8} {moment:<20} {stored_size:>14,} {message}".format(**row)
-            )
+        else:
+            for words in _table(found):
+                self.stdout.write(words)
         return cli.FINE
 
     def _status(self, options: dict[str, Any]) -> int:
@@ -183,8 +185,11 @@ class Command(BaseCommand):
             wanted = verify.request(copy, options["level"], requested_by=cli.actor(), identity=identity)
         run_here(_job(wanted), sys.stdout, cli.actor())
         wanted.refresh_from_db()
+        reached = f"({wanted.reached})" if wanted.reached else ""
         self.stdout.write(
-            f"{copy}: {wanted.get_state_display()} ({wanted.reached}) {wanted.message} {wanted.hint}".strip()
+            " ".join(
+                filter(None, (f"{copy}: {wanted.get_state_display()}", reached, wanted.message, wanted.hint))
+            )
         )
         for difference in wanted.differences:
             self.stdout.write(f"  {difference}")
@@ -203,8 +208,33 @@ def _row(one: Set) -> dict[str, Any]:
         "set": str(one), "system": one.system.slug, "plan": one.plan.name if one.plan else "", "state": one.state,
         "level": one.level, "capped": one.capped, "moment": f"{one.moment:%Y-%m-%d %H:%M:%SZ}" if one.moment else "",
         "plain_size": one.plain_size, "stored_size": one.stored_size, "message": one.message or one.level_reason,
-        "hint": one.hint,
+        "hint": one.hint, "damaged": damaged(one),
     }  # fmt: skip
+
+
+def _table(sets: list[Set]) -> list[str]:
+    """A header and a line for each set, as wide as the longest word of each column."""
+    head = (_("SET"), _("STATE"), _("LEVEL"), _("MOMENT"), _("STORED"), _("MESSAGE"))
+    rows = [head, *(_cells(one) for one in sets)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = []
+    for row in rows:
+        cells = [word.ljust(width) for word, width in zip(row, widths, strict=True)]
+        cells[4], cells[5] = row[4].rjust(widths[4]), row[5]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _cells(one: Set) -> tuple[str, ...]:
+    """For people: the time where the system is, and sizes that can be read."""
+    moment = one.moment.astimezone(ZoneInfo(one.system.time_zone)) if one.moment else None
+    broken = damaged(one)
+    message = damage(one) if broken else one.message or one.level_reason
+    return (
+        str(one), str(Copy.State.DAMAGED.label if broken else one.get_state_display()),
+        str(one.get_level_display()) or "–", f"{moment:%Y-%m-%d %H:%M:%S %Z}" if moment else "–",
+        filesizeformat(one.stored_size).replace("\xa0", " "), " ".join(message.split()),
+    )  # fmt: skip
 
 
 def _standing(plan: dict[str, Any]) -> str:

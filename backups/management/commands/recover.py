@@ -68,6 +68,9 @@ class Command(BaseCommand):
         copy = cli.copy_of(cli.set_named(options["set"] or system.slug), options["destination"])
         if copy.set.system_id != system.pk:
             raise cli.usage(_("That set belongs to another system: %(set)s") % {"set": copy.set})
+        broken = cli.newest_damaged(system)
+        if broken is not None and not options["set"]:
+            self.stderr.write(self.style.WARNING(cli.told_damaged(broken)))
         sources = self._sources(copy, options)
         self._say_which(copy)
         request = self._production if options["production"] else self._beside

@@ -13,6 +13,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from backups import reach
 from drcenter import health, process
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import BEAT_SECONDS
@@ -56,7 +57,7 @@ class Command(BaseCommand):
         fixed = fix() if options["fix"] and database else []
         known = health.checks()
         if database:
-            known += _warnings()
+            known += [*_warnings(), *_destinations()]
         found: dict[str, Any] = health.as_json(known) | {"fixed": fixed}
         if options["detailed"]:
             found |= details(database)
@@ -84,6 +85,17 @@ def _warnings() -> list[health.Check]:
         health.Check(str(one.id), one.level < ERROR, f"{one.msg} {one.hint or ''}".strip(), attention=True)
         for one in found
     ]
+
+
+def _destinations() -> list[health.Check]:
+    """Those that cannot be used: sets can be neither stored there nor restored from there."""
+    try:
+        return [
+            health.Check(f"destination {name}", True, f"{error.message} {error.hint}".strip(), attention=True)
+            for name, error in reach.unusable().items()
+        ]
+    except DatabaseError:
+        return []  # Its tables are missing; the check of the migrations says so.
 
 
 def fix() -> list[str]:

@@ -142,12 +142,12 @@ class Command(BaseCommand):
     def _show_source(self, source: ProposedSource, *, is_new: bool) -> None:
         write, style = self.stdout.write, self.style
         if source.problem is not None:
-            write(
-                style.ERROR(
-                    f"  {source.name}: "
-                    + _("cannot be reached, and is NOT protected: {why}").format(why=source.problem.message)
-                )
+            text = (
+                _("cannot be reached, and is NOT protected: {why}")
+                if is_new
+                else _("is protected already, but cannot be reached as given here: {why}")
             )
+            write(style.ERROR(f"  {source.name}: " + text.format(why=source.problem.message)))
             if source.problem.hint:
                 write(style.ERROR(f"    {source.problem.hint}"))
             return
@@ -162,14 +162,14 @@ class Command(BaseCommand):
         """Everything is protected already, or what is not cannot be reached."""
         if as_json:
             self._print_json(proposal, None)
-        elif not new:
+        elif not new and not proposal.out_of_reach:
             self.stdout.write(
                 _("All of it is protected already, as {system}: nothing new.").format(
                     system=known_system(proposal)
                 )
             )
         if not new:
-            return 0
+            return NEEDS_ATTENTION if attention(proposal, new) else 0
         if known_system(proposal) is None:
             raise OperationFailed(
                 _("Nothing can be protected yet."), _("Cure what is said above, then run this again.")
@@ -216,7 +216,7 @@ class Command(BaseCommand):
 def attention(proposal: Proposal, new: list[ProposedSource]) -> bool:
     """True if something is not protected, or its sets would be incomplete."""
     capped = any(finding.caps for source in proposal.reachable for finding in source.findings)
-    return capped or any(source.problem is not None for source in new)
+    return capped or any(source.problem is not None for source in proposal.sources)
 
 
 def _lacks_password(place: str) -> bool:

@@ -144,3 +144,19 @@ def test_errors_are_json_where_json_is_asked_for(run: Run) -> None:
     code, text = run("/missing/place", "--json")
     assert code == 1
     assert "No such file" in json.loads(text)["error"]
+
+
+def test_what_is_protected_and_cannot_be_reached_is_not_called_fine(run: Run, tmp_path: Path) -> None:
+    """A database that is known already, looked at with a password that does not open it."""
+    path = tmp_path / "shop.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE calls (id INTEGER)")
+    assert run(f"sqlite:///{path}", "--yes")[0] == 0
+    code, text = run(f"sqlite:///{path}")
+    assert (code, "nothing new" in text) == (0, True)
+    path.write_bytes(b"no database at all, and longer than a header of one is" * 40)
+    code, text = run(f"sqlite:///{path}")
+    assert (code, "is protected already, but cannot be reached as given here: " in text) == (3, True), text
+    assert "NOT protected" not in text
+    assert "nothing new" not in text
+    assert run(f"sqlite:///{path}", "--json")[0] == 3
