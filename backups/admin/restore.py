@@ -126,7 +126,7 @@ class RestoreBeside(CopyAct):
             requested_by=self.actor,
             identity=form.cleaned_data.get("identity"),
         )
-        messages.success(self.request, _("The restore was requested; this page follows it."))
+        messages.success(self.request, _("The restore was requested."))
         return address(recovery)
 
 
@@ -239,5 +239,5 @@ class RestoreProduction(CopyAct):
             skip_safety=form.cleaned_data["skip_safety"],
             skip_stop=form.cleaned_data["skip_stop"],
         )
-        messages.success(self.request, _("The restore was requested; this page follows it."))
+        messages.success(self.request, _("The restore was requested."))
         return address(recovery)
