@@ -33,6 +33,7 @@ def place_source(
     context: JobContext, copy: ReadableCopy, parts: Sequence[Part], place: Engine, witness: Witness | None
 ) -> None:
     """Restore `parts`, in order, into a place that was prepared. Raises OperationFailed; what is half stays."""
+    place.expect(witness)
     for part in parts:
         context.phase(_("restoring"), f"{part.source_name}: {part.name}", part.plain_size)
         with copy.plain(part.key, context.advance) as plain:

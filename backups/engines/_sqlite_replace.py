@@ -3,8 +3,9 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,11 +19,38 @@ ACL = "system.posix_acl_access"
 COMPANIONS = ("-wal", "-shm", "-journal")
 
 
-def replace(path: Path, stream: BinaryIO) -> None:
+OWNER, MODE = "file owner", "file mode"
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Owner and mode of a database, as the witness tells them; the owner may be unknown."""
+
+    mode: int
+    owner: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> "Rights":
+        status = path.stat()
+        return cls(status.st_mode & 0o777, (status.st_uid, status.st_gid))
+
+    @classmethod
+    def told(cls, objects: Mapping[str, str]) -> "Rights | None":
+        if MODE not in objects:
+            return None
+        user, colon, group = objects.get(OWNER, "").partition(":")
+        return cls(int(objects[MODE], 8) & 0o777, (int(user), int(group)) if colon else None)
+
+    def as_objects(self) -> dict[str, str]:
+        owner = {OWNER: f"{self.owner[0]}:{self.owner[1]}"} if self.owner else {}
+        return {MODE: f"{self.mode:o}", **owner}
+
+
+def replace(path: Path, stream: BinaryIO, rights: Rights | None = None) -> None:
     """Write `stream` beside `path`, check it, and put it in the place of `path`.
 
     Until the last step the old database is untouched. The new one has the owner, mode and ACL of the
-    old one. Raises OperationFailed when what arrived is no whole database, or the old one is in use.
+    old one; where there is none, `rights`, which are those of the set. Raises OperationFailed when what arrived is no whole database, or the old one is in use.
 
     The directory may belong to somebody who means harm to a worker that is root: rights are given to the
     file that was written, through its descriptor, and never to whatever has its name by then.
@@ -35,7 +63,7 @@ def replace(path: Path, stream: BinaryIO) -> None:
                 with _created(fresh.name, directory) as number:
                     _write(number, stream)
                     _check(fresh, number)
-                    _take_over_rights(final.name, number, directory)
+                    _take_over_rights(final.name, number, directory, rights)
                     _settle(final)
                     _put(final.name, number, directory)
             finally:
@@ -99,20 +127,24 @@ def _check(fresh: Path, number: int) -> None:
         raise OperationFailed(f"The restored database is damaged: {finding}", "Restore an older set.")
 
 
-def _take_over_rights(name: str, number: int, directory: int) -> None:
-    """Owner, mode and ACL of the file `name`, where there is one; or the owner of its directory."""
-    old, acl = os.fstat(directory), None
+def _take_over_rights(name: str, number: int, directory: int, rights: Rights | None) -> None:
+    """Owner, mode and ACL of the file `name`, where there is one; or those of the set; or its directory's owner."""
+    parent, acl = os.fstat(directory), None
+    owner = (parent.st_uid, parent.st_gid)
     mode, known = 0o600, False
+    if rights is not None:
+        mode, owner = rights.mode, rights.owner or owner
     with suppress(FileNotFoundError):
         old = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if not stat.S_ISREG(old.st_mode):
             raise OperationFailed(f"{name} is not a file any more: nothing was replaced.", permanent=True)
         # Never the bits that make a program run as its owner: a database is none.
         mode, known = stat.S_IMODE(old.st_mode) & 0o777, True
+        owner = (old.st_uid, old.st_gid)
         acl = _acl(name, directory)
     new = os.fstat(number)
-    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) and (known or os.geteuid() == 0):
-        _chown(number, old.st_uid, old.st_gid)
+    if (new.st_uid, new.st_gid) != owner and (known or os.geteuid() == 0):
+        _chown(number, *owner)
     os.fchmod(number, mode)
     if acl is not None:
         os.setxattr(number, ACL, acl)

@@ -1,5 +1,6 @@
 """SQLite: one file, copied in one step while its application goes on."""
 
+import dataclasses
 import os
 import shutil
 import socket
@@ -14,7 +15,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from backups.engines._sqlite_connection import connected, journal_mode, require_database
-from backups.engines._sqlite_replace import BLOCK, COMPANIONS, ENDING, replace
+from backups.engines._sqlite_replace import BLOCK, COMPANIONS, ENDING, OWNER, Rights, replace
 from backups.engines._sqlite_witness import compute, is_damaged, quoted
 from backups.engines._temporary import protected_directory
 from backups.engines.base import Consumer, Engine, Finding, Inspection, NoScratch, PartSpec, Snapshot
@@ -48,6 +49,8 @@ class Options(forms.Form):
 class Plugin(Engine):
     label = "SQLite"
     Options = Options
+    # What the set that is restored here says; None: nothing is restored.
+    _expected: Witness | None = None
 
     @property
     def path(self) -> Path:
@@ -70,6 +73,7 @@ class Plugin(Engine):
                 0
             ]
         facts = {"size": size, "tables": tables, "journal_mode": mode, "sqlite": sqlite3.sqlite_version}
+        facts["root"] = os.geteuid() == 0
         return Inspection(size, facts, () if mode == "wal" else (ROLLBACK_MODE,))
 
     @contextmanager
@@ -79,24 +83,38 @@ class Plugin(Engine):
         with protected_directory() as directory:
             copy = directory / "database"
             _copy(self.path, copy)
-            yield _Copy(copy, () if mode == "wal" else (ROLLBACK_MODE,))
+            yield _Copy(copy, () if mode == "wal" else (ROLLBACK_MODE,), self._rights())
 
     def witness(self) -> Witness:
         require_database(self.path)
-        return compute(self.path)
+        found = compute(self.path)
+        return dataclasses.replace(found, objects={**found.objects, **self._rights()})
+
+    def _rights(self) -> dict[str, str]:
+        """Mode and, for a worker that is root, owner: after a restore, what of them the set tells (older ones: none)."""
+        told = Rights.of(self.path).as_objects()
+        if self._expected is not None:
+            return {name: text for name, text in told.items() if name in self._expected.objects}
+        return {name: text for name, text in told.items() if name != OWNER or os.geteuid() == 0}
+
+    def expect(self, witness: Witness | None) -> None:
+        self._expected = witness
 
     def consumer(self, part: str, suffix: str) -> Consumer:
         if (part, suffix) != ("database", "sqlite3"):
             raise OperationFailed(f"A SQLite set has no part {part}.{suffix}.", permanent=True)
         path = self.path
+        rights = Rights.told(self._expected.objects) if self._expected is not None else None
 
         def consume(stream: BinaryIO) -> None:
-            replace(path, stream)
+            replace(path, stream, rights)
 
         return consume
 
     @contextmanager
     def _scratch(self, workspace: Path, facts: Mapping[str, Any]) -> Iterator[Engine]:
+        if facts.get("root", False) and os.geteuid() != 0:
+            raise NoScratch("The set was taken as root: owners can only be proven by a worker that is root.")
         needed, free = int(facts.get("size", 0)), shutil.disk_usage(workspace).free
         if needed > free:
             raise NoScratch(f"The proof needs {needed} bytes in {workspace}, where {free} are free.")
@@ -143,8 +161,9 @@ class _Copy(Snapshot):
 
     position: Mapping[str, Any] = {}
 
-    def __init__(self, copy: Path, findings: Sequence[Finding]) -> None:
+    def __init__(self, copy: Path, findings: Sequence[Finding], rights: Mapping[str, str]) -> None:
         self._copy = copy
+        self._rights = rights
         self._findings = tuple(findings)
         self._witness: Witness | None = None
 
@@ -158,7 +177,8 @@ class _Copy(Snapshot):
 
     def witness(self) -> Witness:
         if self._witness is None:
-            self._witness = compute(self._copy, immutable=True)
+            found = compute(self._copy, immutable=True)
+            self._witness = dataclasses.replace(found, objects={**found.objects, **self._rights})
         return self._witness
 
     def findings(self) -> Sequence[Finding]:

@@ -47,6 +47,7 @@ def take(engine: Engine, between=None) -> Taken:
 
 def restore(engine: Engine, taken: Taken, *, overwrite: bool = False) -> None:
     engine.prepare(overwrite=overwrite)
+    engine.expect(taken.witness)
     for spec, data in taken.parts:
         consumer = engine.consumer(spec.name, spec.suffix)
         if isinstance(consumer, Command):

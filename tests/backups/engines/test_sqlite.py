@@ -1,5 +1,6 @@
 """The engine for SQLite: round trips, busy writers, locks, and files that are no databases."""
 
+import glob
 import os
 import sqlite3
 import stat
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -91,7 +93,9 @@ def test_a_round_trip_beside(database):
     restore(place, taken)
     assert everything(Path(place.path)) == before
     assert differences(taken.witness, place.witness()) == []
-    assert stat.S_IMODE(Path(place.path).stat().st_mode) == 0o600
+    # Beside as over production: the rights are those of the set.
+    new, old = Path(place.path).stat(), database.stat()
+    assert (new.st_mode, new.st_uid, new.st_gid) == (old.st_mode, old.st_uid, old.st_gid)
     place.drop()
     assert sorted(path.name for path in database.parent.glob("restored*")) == []
 
@@ -114,11 +118,42 @@ def test_a_round_trip_over_the_original(database):
         owner = database.stat()
         restore(engine, taken, overwrite=True)
     assert everything(database) == before
-    assert differences(taken.witness, engine.witness()) == []
+    # The present file's own rights win over those of the set, which is said.
+    lines = differences(taken.witness, engine.witness())
+    assert (
+        lines
+        == ["file mode: definition differs", "file owner: definition differs"][: 1 + (os.geteuid() == 0)]
+    )
     new = database.stat()
     assert (new.st_uid, new.st_gid, new.st_mode) == (owner.st_uid, owner.st_gid, owner.st_mode)
     assert os.getxattr(database, "system.posix_acl_access")
     assert not list(database.parent.glob("*.drc-new"))
+
+
+def test_a_file_that_is_gone_gets_owner_and_mode_of_the_set(database):
+    os.chmod(database, 0o664)
+    if os.geteuid() == 0:
+        os.chown(database, 33, 33)
+    taken, old = take(engine_for(database)), database.stat()
+    for one in database.parent.glob(f"{glob.escape(database.name)}*"):
+        one.unlink()
+    engine = engine_for(database)
+    restore(engine, taken, overwrite=True)
+    new = database.stat()
+    assert (new.st_mode, new.st_uid, new.st_gid) == (old.st_mode, old.st_uid, old.st_gid)
+    assert differences(taken.witness, engine.witness()) == []
+    os.chmod(database, 0o600)
+    assert differences(taken.witness, engine.witness()) == ["file mode: definition differs"]
+
+
+def test_a_set_of_before_that_tells_no_rights_is_compared_without_them(database):
+    taken = take(engine_for(database))
+    objects = {name: text for name, text in taken.witness.objects.items() if not name.startswith("file ")}
+    older = replace(taken, witness=replace(taken.witness, objects=objects))
+    place = engine_for(database).beside("older.sqlite")
+    restore(place, older)
+    assert differences(older.witness, place.witness()) == []
+    assert stat.S_IMODE(Path(place.path).stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(
