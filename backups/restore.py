@@ -26,6 +26,7 @@ from drcenter.jobs.work import PAUSES
 from drcenter.notify.deliver import retold, tell
 from drcenter.notify.models import Event
 from drcenter.secrets import Secret, redact
+from drcenter.stored import in_english
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,8 @@ def _request(
     with transaction.atomic():
         wanted = Recovery.objects.create(copy=copy, place=place, requested_by=requested_by, **fields)
         wanted.sources.set(sources)
-        title = _("Restore %(set)s %(place)s") % {"set": copy.set, "place": wanted.get_place_display()}
+        with in_english():
+            title = _("Restore %(set)s %(place)s") % {"set": copy.set, "place": wanted.get_place_display()}
         target = f"system:{copy.set.system_id}"
         wanted.job = enqueue(KIND, wanted.pk, target=target, title=title, requested_by=requested_by)
         wanted.save(update_fields=["job"])

@@ -25,13 +25,15 @@ from drcenter.jobs.context import JobContext
 from drcenter.jobs.enqueue import enqueue
 from drcenter.jobs.models import Job, Line
 from drcenter.secrets import redact
+from drcenter.stored import in_english
 
 KIND = "backups.take"
 
 
 def enqueue_take(wanted: Set, requested_by: str) -> Job:
     """A job that takes the set; one at a time works on a system."""
-    title = _("Back up %(plan)s") % {"plan": wanted.plan}
+    with in_english():
+        title = _("Back up %(plan)s") % {"plan": wanted.plan}
     return enqueue(
         KIND, wanted.pk, target=f"system:{wanted.system_id}", title=title, requested_by=requested_by
     )

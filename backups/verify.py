@@ -23,6 +23,7 @@ from drcenter.jobs.models import Job
 from drcenter.notify.deliver import retold, tell
 from drcenter.notify.models import Event
 from drcenter.secrets import Secret, redact
+from drcenter.stored import in_english
 
 KIND = "backups.verify"
 
@@ -39,7 +40,8 @@ def request(copy: Copy, level: str, *, requested_by: str, identity: Secret | Non
         raise OperationFailed(_("This copy is not complete; there is nothing to verify."), permanent=True)
     with transaction.atomic():
         wanted = Verification.objects.create(copy=copy, wanted=level, requested_by=requested_by)
-        title = _("Verify %(copy)s") % {"copy": copy}
+        with in_english():
+            title = _("Verify %(copy)s") % {"copy": copy}
         wanted.job = enqueue(
             KIND, wanted.pk, target=f"copy:{copy.pk}", title=title, requested_by=requested_by
         )

@@ -1,6 +1,5 @@
 """A person brings an age identity: it goes from the form to the act, and nowhere else."""
 
-import re
 from typing import Any
 
 from django import forms
@@ -9,16 +8,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backups import identities
+from backups.identities import IDENTITY
 from backups.models import RecoveryKey, Set
 from drcenter.errors import OperationFailed
 from drcenter.panel.widgets import NeverShown
 from drcenter.secrets import Secret
 
-IDENTITY = re.compile(r"AGE-SECRET-KEY-1[0-9A-Z]+")
-
 
 class IdentityField(forms.CharField):
-    """Takes an age identity, or the text of an identity file; gives a Secret, or None when left empty.
+    """Takes an age identity, or the text of an identity file or of a whole kit; gives a Secret, or None when left empty.
 
     What was typed is never rendered again, so a page that comes back asks for it anew.
     """
@@ -55,7 +53,7 @@ class IdentityField(forms.CharField):
         text: str = super().clean(value)
         if not text:
             return None
-        found = IDENTITY.findall(text.upper())
+        found = list(dict.fromkeys(IDENTITY.findall(text.upper())))
         if len(found) != 1:
             # The text itself must not stand in the message.
             raise ValidationError(

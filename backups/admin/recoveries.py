@@ -15,6 +15,7 @@ from drcenter.panel import words
 from drcenter.panel.badge import badge
 from drcenter.panel.look import Fact, Link, Record, Table, Tone, Verdict
 from drcenter.panel.pages import RecordAdmin, address
+from drcenter.stored import shown
 
 
 @admin.register(Recovery)
@@ -95,9 +96,9 @@ def _step(step: dict[str, Any]) -> list[Any]:
     if good is None:
         verdict = Verdict(_("running"), Tone.BUSY, "progress_activity")
     return [
-        step.get("step", ""),
-        step.get("target", ""),
+        shown(step.get("step", "")),
+        shown(step.get("target", "")),
         words.duration(step.get("seconds")),
         verdict,
-        step.get("message", ""),
+        shown(step.get("message", "")),
     ]

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_noop
 from backups.models import Copy, Level, Recovery, Set, Verification
 from drcenter.jobs.admin import stopped, waiting
 from drcenter.panel.look import Tone, Verdict
+from drcenter.stored import shown
 
 LEVELS = {
     Level.PROVEN: (
@@ -88,10 +89,10 @@ def set_verdict(row: Set) -> Verdict:
     if row.capped:
         return Verdict(
             _("incomplete"), Tone.BAD, "report",
-            row.level_reason or _("The dump lacks something that the source has."),
+            shown(row.level_reason) or _("The dump lacks something that the source has."),
         )  # fmt: skip
     verdict = level_verdict(row.level)
-    sentence = " ".join(part for part in (verdict.sentence, row.level_reason) if part)
+    sentence = " ".join(part for part in (verdict.sentence, shown(row.level_reason)) if part)
     return Verdict(verdict.word, verdict.tone, verdict.icon, sentence)
 
 
@@ -99,7 +100,7 @@ def copy_verdict(row: Copy) -> Verdict:
     if row.state == Copy.State.COMPLETE and row.level:
         return level_verdict(row.level)
     tone, icon = COPIES[Copy.State(row.state)]
-    return Verdict(row.get_state_display(), tone, icon, row.message)
+    return Verdict(row.get_state_display(), tone, icon, shown(row.message))
 
 
 def verification_verdict(row: Verification) -> Verdict:

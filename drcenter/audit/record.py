@@ -8,6 +8,7 @@ from django.db import models, transaction
 
 from drcenter.audit.models import Entry, Result
 from drcenter.secrets import redact
+from drcenter.stored import in_english
 
 
 def record(
@@ -23,12 +24,14 @@ def record(
         raise transaction.TransactionManagementError(
             "An audit entry belongs in the transaction of its change."
         )
+    with in_english():
+        name = str(target) if target is not None else ""
     return Entry.objects.create(
         actor=redact(actor)[:200],
         action=redact(action)[:100],
         object_type=target._meta.label if target is not None else "",
         object_id=str(target.pk) if target is not None else "",
-        object_name=redact(str(target))[:300] if target is not None else "",
+        object_name=redact(name)[:300],
         result=result,
         facts=_kept(facts),
     )

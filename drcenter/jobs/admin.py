@@ -20,6 +20,7 @@ from drcenter.panel.badge import badge
 from drcenter.panel.look import Button, Fact, Notice, Record, Tone, Verdict
 from drcenter.panel.pages import RecordAdmin, address
 from drcenter.permissions import CANCEL_JOB
+from drcenter.stored import shown
 
 LOOKS = {
     State.QUEUED: (Tone.IDLE, "schedule"),
@@ -33,7 +34,7 @@ LOOKS = {
 
 def job_verdict(job: Job) -> Verdict:
     tone, icon = LOOKS[State(job.state)]
-    return Verdict(job.get_state_display(), tone, icon, job.title)
+    return Verdict(job.get_state_display(), tone, icon, str(job))
 
 
 def cancel_button(request: HttpRequest, job: Job | None) -> list[Button]:
@@ -45,7 +46,7 @@ def cancel_button(request: HttpRequest, job: Job | None) -> list[Button]:
 
 def outcome(row: Any) -> list[Notice]:
     """The message and the hint of a row that ended badly."""
-    return [Notice(row.message, row.hint, _tone(row))] if row.message else []
+    return [Notice(shown(row.message), shown(row.hint), _tone(row))] if row.message else []
 
 
 def _tone(row: Any) -> Tone:
@@ -78,9 +79,9 @@ class CancelJob(ActPage):
 
     def facts(self) -> list[Fact]:
         return [
-            Fact(_("job"), self.row.title),
+            Fact(_("job"), str(self.row)),
             Fact(_("state"), job_verdict(self.row)),
-            Fact(_("phase"), f"{self.row.phase} {self.row.item}".strip()),
+            Fact(_("phase"), f"{shown(self.row.phase)} {shown(self.row.item)}".strip()),
         ]
 
     def steps(self) -> list[str]:
@@ -103,10 +104,14 @@ class CancelJob(ActPage):
 
 @admin.register(Job)
 class JobAdmin(RecordAdmin):
-    list_display = ("title", "verdict", "requested_by", "started_at", "took")
+    list_display = ("job", "verdict", "requested_by", "started_at", "took")
     list_filter = ("state", "kind")
     search_fields = ("title", "requested_by", "message")
     empty_hint = gettext_lazy("Everything that takes longer than a moment runs as a job, and is kept here.")
+
+    @display(description=gettext_lazy("title"), ordering="title")
+    def job(self, job: Job) -> str:
+        return str(job)
 
     @display(description=gettext_lazy("state"), ordering="state")
     def verdict(self, job: Job) -> str:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from drcenter.jobs.models import STALE_AFTER, Job, Line, State
 from drcenter.jobs.reap import cancel, lose
 from drcenter.jobs.work import SKIPPED, run_job
+from drcenter.stored import shown
 
 POLL_SECONDS = 0.5
 
@@ -68,7 +69,7 @@ def _progress(job: Job) -> str:
     percent = f" {job.percent} %" if job.percent is not None else ""
     rate = f", {job.rate / 1e6:,.1f} MB/s" if job.rate else ""
     left = f", {job.seconds_left} s" if job.seconds_left is not None else ""
-    return f"  {job.phase} {job.item}{done}{percent}{rate}{left}"
+    return f"  {shown(job.phase)} {shown(job.item)}{done}{percent}{rate}{left}"
 
 
 def follow(job: Job, out: TextIO) -> Job:

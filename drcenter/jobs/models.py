@@ -7,6 +7,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from drcenter.stored import shown
+
 
 class State(models.TextChoices):
     QUEUED = "queued", _("queued")
@@ -91,7 +93,7 @@ class Job(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.title
+        return shown(self.title)
 
     @property
     def is_open(self) -> bool:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from drcenter.jobs.models import STALE_AFTER, Job, Pulse, State
 from drcenter.jobs.pulse import TICKS
 from drcenter.jobs.settle import settle
+from drcenter.stored import in_english
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def _probe() -> None:
     Pulse.objects.update_or_create(cluster=TICKS, defaults={"seen_at": timezone.now()})
 
 
+@in_english()
 def lose(job: Job) -> bool:
     """Mark a running job as lost unless its heart beats again; True if it was this call that did it."""
     won = Job.objects.filter(
@@ -85,6 +87,7 @@ def lose(job: Job) -> bool:
     return bool(won)
 
 
+@in_english()
 def cancel(job: Job, actor: str) -> bool:
     """Ask a job to stop. True if it will: a queued one ends at once, a running one within seconds."""
     actor = actor[:150] or "system"

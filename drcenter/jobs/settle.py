@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from drcenter.jobs.models import OPEN, Job
 from drcenter.jobs.registry import kind
+from drcenter.stored import in_english
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,8 @@ def settle(pk: int) -> None:
     try:
         job = Job.objects.get(pk=pk)
         if ended := kind(job.kind).ended:
-            ended(job)
+            with in_english():
+                ended(job)
         Job.objects.filter(pk=pk).update(settled=True)
     except DatabaseError as error:
         logger.error("job %s is not settled yet: %s", pk, error)

@@ -10,6 +10,7 @@ from types import FrameType
 from django.db import DatabaseError, close_old_connections, connections
 
 from drcenter.jobs.registry import ticks
+from drcenter.stored import in_english
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def run_all(stop: Callable[[], bool] = lambda: False) -> list[str]:
 def _run(name: str, act: Callable[[], None]) -> bool:
     try:
         close_old_connections()
-        with _limited():
+        with in_english(), _limited():
             act()
     except DatabaseError as error:
         # It is told in one line: while the database is away this comes every round, for every tick.

@@ -19,6 +19,7 @@ from drcenter.jobs.models import Job, State
 from drcenter.jobs.registry import kind
 from drcenter.jobs.settle import settle
 from drcenter.secrets import redact
+from drcenter.stored import in_english
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def run_job(pk: int) -> str:
     _Process.running = context
     listen_for_stop()
     try:
-        with context:
+        with in_english(), context:
             return _write_down(context, _attempt(context))
     finally:
         _Process.running = None

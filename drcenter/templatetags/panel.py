@@ -11,12 +11,14 @@ from django.utils.safestring import SafeString, mark_safe
 from drcenter.panel import words
 from drcenter.panel.badge import badge
 from drcenter.panel.look import Button, Link, Table, Verdict
+from drcenter.stored import shown
 
 register = template.Library()
 register.filter("size", words.size)
 register.filter("duration", words.duration)
 register.filter("ago", words.ago)
 register.filter("when", words.when)
+register.filter("shown", shown)
 
 
 @register.simple_tag(takes_context=True)

@@ -1,0 +1,58 @@
+"""Sentences that rows keep: stored in English, the language of the source, and shown in that of the reader.
+
+A row outlives the request that wrote it, and is read by others: on pages, by the API, on a shell. So what writes
+rows does it `in_english`, and what shows them to a person says `shown`.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+# Sentences with names in them that are translated when they are shown; others with names stay English.
+# The order decides where two fit.
+WITH_NAMES = (
+    gettext_noop("Back up %(plan)s"),
+    gettext_noop("Verify %(copy)s"),
+    gettext_noop("Restore %(set)s %(place)s"),
+    gettext_noop("database behind %(address)s"),
+    gettext_noop("database %(database)s at %(server)s"),
+    gettext_noop("The set is complete, but what follows was not finished: %(reason)s"),
+    gettext_noop("The worker ended before it was finished: %(reason)s"),
+)
+
+
+@contextmanager
+def in_english() -> Iterator[None]:
+    """Everything said inside is in English, whoever asked for it. Also a decorator."""
+    with translation.override("en"):
+        yield
+
+
+def shown(text: str) -> str:
+    """A stored sentence in the language of the reader, as far as it is known; else as it is.
+
+    Not for names that people gave: one of them may happen to be a word of the catalogue.
+    """
+    if not text or text.isspace():
+        return text
+    translated = _(text)
+    if translated != text:
+        return translated
+    for sentence in WITH_NAMES:
+        if found := _pattern(sentence).fullmatch(text):
+            return _(sentence) % {name: shown(value) for name, value in found.groupdict().items()}
+    return text
+
+
+@cache
+def _pattern(sentence: str) -> re.Pattern[str]:
+    pieces = re.split(r"%\((\w+)\)s", sentence)
+    return re.compile(
+        "".join(f"(?P<{piece}>.+?)" if at % 2 else re.escape(piece) for at, piece in enumerate(pieces)),
+        re.DOTALL,
+    )
