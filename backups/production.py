@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from backups import aftermath, engines, layout, take
-from backups.engines.base import Engine
+from backups.engines.base import Engine, Gone
 from backups.models import Copy, Part, Plan, Recovery, Set, Source
 from backups.placing import by_source, place_source
 from backups.recovering import Recovering
@@ -132,14 +132,30 @@ class _Act:
         if recovering.recovery.skip_safety:
             self.context.log(_("Without a safety backup, as asked for: there is no way back."), "warning")
             return
+        sources = [source for source, _parts in recovering.sources() if not self._is_gone(source)]
+        if not sources:
+            return
         taking = Taking(self.context, _safety_row(recovering))
         with recovering.step(_("safety backup"), str(taking.set)):
             try:
-                take.store_set(taking, [source for source, _parts in recovering.sources()])
+                take.store_set(taking, sources)
             except BaseException as error:
                 aftermath.fail(taking, error)
                 raise
         self.safety = taking
+
+    def _is_gone(self, source: Source) -> bool:
+        """Nothing is left of it, so there is nothing to save; what else is wrong is told by the safety backup."""
+        try:
+            source.build().inspect()
+        except Gone as error:
+            note = _("%(source)s: NOTHING IS LEFT OF IT, so nothing of it is saved. %(error)s") % {
+                "source": source.name, "error": error.message}  # fmt: skip
+            with self.recovering.step(_("nothing to save"), note):
+                return True
+        except OperationFailed:
+            return False
+        return False
 
     def overwrite(self, source: Source, parts: Sequence[Part]) -> None:
         recovering, expected = self.recovering, self.recovering.expected(source)
@@ -251,6 +267,12 @@ class _Act:
     def _put_back(self, source: Source) -> None:
         if self.safety is None:
             return
+        if source.name not in self.safety.sources:
+            raise OperationFailed(
+                _("%(source)s: nothing was left of it before, so there is nothing to put back.")
+                % {"source": source.name},
+                permanent=True,
+            )
         place, safety = _place(self.system, source), self.safety
         expected = Witness.from_json(safety.sources[source.name]["witness"])
         with self.recovering.step(_("put the safety set back"), place.target):
@@ -266,7 +288,7 @@ class _Act:
     def _hint_after(self, error: BaseException) -> str:
         hint = str(getattr(error, "hint", ""))
         if self.safety is None and not self.touched and self.recovering.recovery.safety_set is not None:
-            return f"{hint} {_('If what is there is beyond saving, restore again without the safety backup.')}".strip()
+            return f"{hint} {_('If what is there is beyond saving, restore again without the safety backup: --without-safety-backup.')}".strip()
         return hint
 
     def _what_now(self) -> str:

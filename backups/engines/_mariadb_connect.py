@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import pymysql
 
 from backups.engines._mariadb_commands import Login, Tool
+from backups.engines.base import Gone
 from backups.servers.mariadb import knock, parse_version
 from drcenter.errors import OperationFailed
 from drcenter.process import Command, find, run
@@ -34,6 +35,7 @@ HINTS: Mapping[int, str] = {
     1146: "A table was dropped or renamed while it was read; try again when the change is done.",
     1153: "Raise max_allowed_packet on the server.",
 }
+UNKNOWN_DATABASE = 1049
 PERMANENT = frozenset({1044, 1045, 1049, 1698, 2005})
 
 
@@ -53,7 +55,8 @@ def explained(login: Login) -> Iterator[None]:
         yield
     except pymysql.err.Error as error:
         code, text = _code_and_text(error)
-        raise OperationFailed(
+        kind = Gone if code == UNKNOWN_DATABASE else OperationFailed
+        raise kind(
             f"The database server at {login.place} says: {text} (error {code}).",
             HINTS.get(code, ""),
             permanent=code in PERMANENT,

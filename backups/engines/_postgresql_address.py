@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from backups.engines.base import Gone
 from drcenter.errors import OperationFailed
 from drcenter.secrets import Secret, redact, resolve
 
@@ -195,9 +196,7 @@ def explained(error: psycopg.Error, address: Address) -> OperationFailed:
     if (
         error.sqlstate in (None, "3D000")
     ) and f'database "{address.database}" does not exist'.lower() in lower:
-        return OperationFailed(
-            f"The {where} does not exist.", "Check its name, or create it.", permanent=True
-        )
+        return Gone(f"The {where} does not exist.", "Check its name, or create it.", permanent=True)
     for sign, meaning, hint, permanent in REFUSALS:
         if error.sqlstate is None and sign in lower:
             return OperationFailed(

@@ -29,6 +29,10 @@ class NoScratch(OperationFailed):
     """No fitting place to prove a set in; the message is the reason that the set will show."""
 
 
+class Gone(OperationFailed):
+    """There is nothing left of the source: no file, no directory, no such database."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something an operator should know about a source before, or after, it is dumped.

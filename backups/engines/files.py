@@ -1,5 +1,6 @@
 """Files: a directory with all that belongs to it, stored by GNU tar."""
 
+import errno
 import os
 import shutil
 import socket
@@ -19,7 +20,7 @@ from backups.engines._files_snapshot import UNREADABLE, TreeSnapshot, finding_fo
 from backups.engines._files_tar import restore
 from backups.engines._files_tree import Tree
 from backups.engines._temporary import protected_directory
-from backups.engines.base import Consumer, Engine, Finding, Inspection, NoScratch, Snapshot
+from backups.engines.base import Consumer, Engine, Finding, Gone, Inspection, NoScratch, Snapshot
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.options import LinesField
@@ -111,6 +112,12 @@ class Plugin(Engine):
 
     def inspect(self) -> Inspection:
         _require_gnu_tar()
+        if not os.path.lexists(self.path):
+            raise Gone(
+                f"{self.path} cannot be read: {os.strerror(errno.ENOENT)}.",
+                "Check the path, and that the user of the workers may read it.",
+                permanent=True,
+            )
         size, entries, unreadable = 0, 0, []
         counted: set[tuple[int, int]] = set()
         for entry in self._tree.walk():

@@ -1,6 +1,7 @@
 """SQLite: one file, copied in one step while its application goes on."""
 
 import dataclasses
+import errno
 import os
 import shutil
 import socket
@@ -18,7 +19,7 @@ from backups.engines._sqlite_connection import connected, journal_mode, require_
 from backups.engines._sqlite_replace import BLOCK, COMPANIONS, ENDING, OWNER, Rights, replace
 from backups.engines._sqlite_witness import compute, is_damaged, quoted
 from backups.engines._temporary import protected_directory
-from backups.engines.base import Consumer, Engine, Finding, Inspection, NoScratch, PartSpec, Snapshot
+from backups.engines.base import Consumer, Engine, Finding, Gone, Inspection, NoScratch, PartSpec, Snapshot
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.options import LinesField
@@ -65,6 +66,12 @@ class Plugin(Engine):
         return socket.gethostname()
 
     def inspect(self) -> Inspection:
+        if not os.path.lexists(self.path):
+            raise Gone(
+                f"{self.path} cannot be opened: {os.strerror(errno.ENOENT)}.",
+                "Check the path, and that the user of the workers may read it.",
+                permanent=True,
+            )
         require_database(self.path)
         mode = journal_mode(self.path)
         with connected(self.path) as connection:

@@ -109,6 +109,28 @@ def test_the_steps_are_told_beforehand(scene: Scene) -> None:
     assert any("NOT stopped" in line for line in restore.describe_production(scene.copy, []))
 
 
+def test_of_what_is_gone_nothing_is_saved_and_the_rest_is(scene: Scene) -> None:
+    before = scene.everything()
+    scene.damage()
+    scene.database_path.unlink()
+    recovery = scene.over()
+    assert (recovery.state, recovery.message) == (Recovery.State.SUCCEEDED, "")
+    assert scene.everything() == before
+    assert set(recovery.safety_set.parts.values_list("source_name", flat=True)) == {"uploads"}
+    assert [
+        "NOTHING IS LEFT" in step["target"] for step in recovery.steps if step["step"] == "nothing to save"
+    ] == [True]
+
+
+def test_what_was_gone_cannot_be_put_back_and_that_is_said(scene: Scene, monkeypatch) -> None:
+    scene.damage()
+    scene.database_path.unlink()
+    failing(monkeypatch, "witness", times=9)
+    recovery = scene.over()
+    assert recovery.state == Recovery.State.DOWN
+    assert "nothing was left of it before" in recovery.message
+
+
 class TestRefused:
     def test_the_wrong_host_is_refused_and_recorded(self, scene: Scene) -> None:
         for typed in ("", "elsewhere", scene.database.build().host + ",other"):
@@ -221,12 +243,12 @@ class TestNothingTouched:
         self.unharmed(scene, recovery, UNDONE)
         assert "without the safety backup" in recovery.hint
 
-    def test_what_is_to_be_overwritten_is_gone(self, scene: Scene) -> None:
+    def test_what_is_to_be_overwritten_is_no_database_any_more(self, scene: Scene) -> None:
         before = scene.everything()
-        scene.database_path.unlink()
+        scene.database_path.write_text("something else")
         recovery = scene.over()
         self.unharmed(scene, recovery, UNDONE)
-        assert "without the safety backup" in recovery.hint
+        assert "--without-safety-backup" in recovery.hint
         recovery = scene.over(skip_safety=True)
         assert recovery.state == Recovery.State.SUCCEEDED
         assert recovery.safety_set is None
