@@ -5,6 +5,7 @@ It builds commands and never runs them: whoever takes, proves or restores runs w
 The only things it opens itself are connections of a database driver, for the snapshot and the witness.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -31,6 +32,17 @@ class NoScratch(OperationFailed):
 
 class Gone(OperationFailed):
     """There is nothing left of the source: no file, no directory, no such database."""
+
+
+def is_gone(path: str | Path) -> bool:
+    """True only if the system says that nothing is there: a refusal, or a mount that is dead, is not nothing."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @dataclass(frozen=True)

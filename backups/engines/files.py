@@ -20,7 +20,7 @@ from backups.engines._files_snapshot import UNREADABLE, TreeSnapshot, finding_fo
 from backups.engines._files_tar import restore
 from backups.engines._files_tree import Tree
 from backups.engines._temporary import protected_directory
-from backups.engines.base import Consumer, Engine, Finding, Gone, Inspection, NoScratch, Snapshot
+from backups.engines.base import Consumer, Engine, Finding, Gone, Inspection, NoScratch, Snapshot, is_gone
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.options import LinesField
@@ -112,7 +112,7 @@ class Plugin(Engine):
 
     def inspect(self) -> Inspection:
         _require_gnu_tar()
-        if not os.path.lexists(self.path):
+        if is_gone(self.path):
             raise Gone(
                 f"{self.path} cannot be read: {os.strerror(errno.ENOENT)}.",
                 "Check the path, and that the user of the workers may read it.",

@@ -19,7 +19,17 @@ from backups.engines._sqlite_connection import connected, journal_mode, require_
 from backups.engines._sqlite_replace import BLOCK, COMPANIONS, ENDING, OWNER, Rights, replace
 from backups.engines._sqlite_witness import compute, is_damaged, quoted
 from backups.engines._temporary import protected_directory
-from backups.engines.base import Consumer, Engine, Finding, Gone, Inspection, NoScratch, PartSpec, Snapshot
+from backups.engines.base import (
+    Consumer,
+    Engine,
+    Finding,
+    Gone,
+    Inspection,
+    NoScratch,
+    PartSpec,
+    Snapshot,
+    is_gone,
+)
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.options import LinesField
@@ -66,7 +76,7 @@ class Plugin(Engine):
         return socket.gethostname()
 
     def inspect(self) -> Inspection:
-        if not os.path.lexists(self.path):
+        if is_gone(self.path):
             raise Gone(
                 f"{self.path} cannot be opened: {os.strerror(errno.ENOENT)}.",
                 "Check the path, and that the user of the workers may read it.",

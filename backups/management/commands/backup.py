@@ -19,6 +19,7 @@ from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import follow, run_here
 from drcenter.jobs.models import Job, State
+from drcenter.stored import shown
 from drcenter.systems.models import System
 
 EPILOG = """
@@ -111,10 +112,10 @@ class Command(BaseCommand):
     def _conclude(self, job: Job, taken: Set) -> int:
         if job.state != State.SUCCEEDED:
             self.stderr.write(
-                self.style.ERROR(f"{job.get_state_display()}: {job.message} {job.hint}".strip())
+                self.style.ERROR(f"{job.get_state_display()}: {shown(job.message)} {shown(job.hint)}".strip())
             )
             return cli.FAILED
-        self.stdout.write(f"{taken}: {taken.get_level_display()} {taken.level_reason}".strip())
+        self.stdout.write(f"{taken}: {taken.get_level_display()} {shown(taken.level_reason)}".strip())
         good = taken.plan is not None and at_least(taken.level, taken.plan.level) and not taken.capped
         return cli.FINE if good else cli.NEEDS_ATTENTION
 
@@ -188,7 +189,15 @@ class Command(BaseCommand):
         reached = f"({wanted.reached})" if wanted.reached else ""
         self.stdout.write(
             " ".join(
-                filter(None, (f"{copy}: {wanted.get_state_display()}", reached, wanted.message, wanted.hint))
+                filter(
+                    None,
+                    (
+                        f"{copy}: {wanted.get_state_display()}",
+                        reached,
+                        shown(wanted.message),
+                        shown(wanted.hint),
+                    ),
+                )
             )
         )
         for difference in wanted.differences:

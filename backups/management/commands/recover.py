@@ -15,6 +15,7 @@ from backups.models import Copy, Recovery, Source
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import run_here
+from drcenter.stored import shown
 
 FILES = "files"
 # Databases' names have 63 (PostgreSQL) or 64 (MariaDB) characters at most.
@@ -166,7 +167,7 @@ class Command(BaseCommand):
 
     def _print(self, recovery: Recovery) -> None:
         style = self.style.SUCCESS if recovery.state == Recovery.State.SUCCEEDED else self.style.ERROR
-        lines = [f"{recovery.get_state_display()}. {recovery.message}".strip(), recovery.hint]
+        lines = [f"{recovery.get_state_display()}. {shown(recovery.message)}".strip(), shown(recovery.hint)]
         for line in filter(None, lines):
             self.stdout.write(style(line))
         for source, counted in recovery.counts.items():

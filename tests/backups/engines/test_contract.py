@@ -4,12 +4,13 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from django import forms
 
 from backups.engines import engines
-from backups.engines.base import Engine, NoScratch
+from backups.engines.base import Engine, NoScratch, is_gone
 from drcenter.errors import OperationFailed
 from drcenter.options import SecretField, validated
 from drcenter.process import Command, find
@@ -138,3 +139,11 @@ def test_scratch_gives_an_empty_place_or_a_reason(engine, tmp_path):
     except NoScratch as error:
         assert error.message.endswith(".")
     assert not list(workspace.iterdir())
+
+
+def test_only_what_the_system_says_is_not_there_is_gone(tmp_path: Path) -> None:
+    """A source that cannot be looked at is not taken for one of which nothing is left to save."""
+    (tmp_path / "file").write_text("")
+    assert is_gone(tmp_path / "nothing")
+    assert not is_gone(tmp_path / "file")
+    assert not is_gone(tmp_path / "file" / "below")
