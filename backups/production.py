@@ -44,10 +44,7 @@ def describe(
         lines.append(_("NO safety backup, as asked for: there is no way back."))
     else:
         lines.append(_("Back up what is there now, as a safety set, to go back to."))
-    lines += [
-        _("Overwrite %(target)s on %(host)s.") % {"target": engine.target, "host": engine.host}
-        for engine in (source.build() for source in sources)
-    ]
+    lines += [_overwriting(source) for source in sources]
     lines.append(_("Compare with the witness of the set, and count the critical tables."))
     lines += [_("Clean up: %(command)s") % {"command": text} for text in _shown(system.after_restore_command)]
     lines += [
@@ -86,6 +83,15 @@ def check(recovering: Recovering) -> None:
             _("Make a plan for the system, or restore without the safety backup."),
             permanent=True,
         )
+
+
+def _overwriting(source: Source) -> str:
+    engine = source.build()
+    names = {"source": source.name, "target": engine.target, "host": engine.host}
+    line = _("Overwrite %(source)s: %(target)s on %(host)s.") % names
+    if engine.removes_strangers:
+        line += " " + _("What is there and not in the set is removed.")
+    return line
 
 
 def restore(recovering: Recovering) -> None:
@@ -168,8 +174,9 @@ class _Act:
         with recovering.step(_("compare"), place.target):
             found = place.witness()
             recovering.note_differences(source.name, differences(expected, found))
-        with recovering.step(_("count the critical tables"), place.target):
-            check_counts(recovering.count(source, place), expected, found)
+        if source.options.get("critical_tables"):
+            with recovering.step(_("count the critical tables"), place.target):
+                check_counts(recovering.count(source, place), expected, found)
 
     def _make_way(self, place: Engine, expected: Witness) -> None:
         place.prepare(overwrite=True)

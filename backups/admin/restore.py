@@ -214,7 +214,9 @@ class RestoreProduction(CopyAct):
             )
             % {"moment": self._moment()},
         )
-        return [warning, *gone_notices(self.row)]
+        nothing = Notice(_("No source was chosen."), _("Choose at least one; nothing was done."))
+        asked = "asked" in self.request.GET and not self.chosen
+        return [*([nothing] if asked else []), warning, *gone_notices(self.row)]
 
     def _moment(self) -> str:
         from django.utils.formats import date_format

@@ -123,6 +123,8 @@ class Engine(ABC):
     Options: type[forms.Form]
     # Executables that a backup, and a restore, need; `drcenter.process.find` names the package of a missing one.
     required_tools: tuple[str, ...] = ()
+    # A restore over production removes what the set does not have, file by file: people are told before.
+    removes_strangers = False
     # Of a scratch place: what of its isolation this machine did not allow, in sentences for the verification.
     reservations: Sequence[str] = ()
 

@@ -87,6 +87,7 @@ class Plugin(Engine):
     label = cast(str, _("Files"))
     Options = Options
     required_tools = ("tar",)
+    removes_strangers = True
     # What `prepare` made, deepest first; and whether it found the directory itself there, and empty.
     _made: Sequence[str] = ()
     _was_empty = False

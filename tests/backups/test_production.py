@@ -99,7 +99,10 @@ def test_the_steps_are_told_beforehand(scene: Scene) -> None:
     scene.copy.set.system.refresh_from_db()
     told = restore.describe_production(scene.copy, [])
     assert "Stop the application: php artisan down '--secret=a b'" in told
-    assert f"Overwrite {scene.database.build().target} on {scene.database.build().host}." in told
+    told_line = next(line for line in told if line.startswith(f"Overwrite {scene.database.name}: "))
+    assert f"{scene.database.build().target} on {scene.database.build().host}." in told_line
+    assert "is removed" not in told_line
+    assert any(line.endswith("What is there and not in the set is removed.") for line in told)
     assert any("Back up what is there now" in line for line in told)
     told = restore.describe_production(scene.copy, [scene.database], skip_safety=True)
     assert any("NO safety backup" in line for line in told)

@@ -154,6 +154,11 @@ def test_production_asks_for_the_sources_first(as_operator, copy, database):
     assert response.status_code == 200 and not Recovery.objects.exists()
 
 
+def test_production_says_when_no_source_was_chosen(as_operator, copy, database):
+    assert "No source was chosen." not in as_operator.get(address(copy, "production")).text
+    assert "No source was chosen." in as_operator.get(f"{address(copy, 'production')}?asked=1").text
+
+
 def test_production_without_the_stop_commands(as_operator, copy, database):
     url, host = f"{address(copy, 'production')}?source={database.pk}", database.build().host
     assert 'name="skip_stop"' in as_operator.get(url).text
