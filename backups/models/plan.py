@@ -117,7 +117,7 @@ class Plan(models.Model):
     )
     compression = models.PositiveSmallIntegerField(
         _("compression level"), default=2, validators=[MinValueValidator(1), MaxValueValidator(19)],
-        help_text=_("Of zstd. 2 takes a quarter less time than 3, for about 5 % more bytes; 9 and more are slow."),
+        help_text=_("Of zstd. 2 takes a quarter less time than 3, for 5 to 13 % more bytes; 9 and more are slow."),
     )  # fmt: skip
     bandwidth_mib = models.PositiveIntegerField(
         _("bandwidth limit in MiB/s"), null=True, blank=True, validators=[MinValueValidator(1)]
