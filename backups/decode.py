@@ -8,6 +8,7 @@ from typing import Any
 
 import pyrage
 import zstandard
+from blake3 import blake3
 
 from backups.channel import Blocks, Channel, Remembering, Source
 from backups.destinations.base import Reader
@@ -58,7 +59,7 @@ class Decoder:
         self, stored: Reader, identities: Sequence[pyrage.x25519.Identity], advance: Callable[[int], None]
     ) -> None:
         self.stored_size = self.plain_size = 0
-        self._stored_digest, self._plain_digest = hashlib.sha256(), hashlib.sha256()
+        self._stored_digest, self._plain_digest = hashlib.sha256(), blake3()
         self._source, self._advance = stored, advance
         self._opened = Channel()
         self._frames = Frames()
@@ -111,7 +112,7 @@ class Decoder:
         return self._stored_digest.hexdigest()
 
     @property
-    def plain_sha256(self) -> str:
+    def plain_blake3(self) -> str:
         return self._plain_digest.hexdigest()
 
     def close(self) -> None:

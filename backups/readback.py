@@ -33,7 +33,7 @@ class Known(Protocol):
     @property
     def stored_sha256(self) -> str: ...
     @property
-    def plain_sha256(self) -> str: ...
+    def plain_blake3(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ def check(copy: ReadableCopy, part: Known, advance: Callable[[int], None] = lamb
         raise
     _compare(part.key, "stored size", part.stored_size, plain.stored_size)
     _compare(part.key, "digest of the stored bytes", part.stored_sha256, plain.stored_sha256)
-    if part.plain_sha256:
-        _compare(part.key, "digest of the plain bytes", part.plain_sha256, plain.plain_sha256)
+    if part.plain_blake3:
+        _compare(part.key, "digest of the plain bytes", part.plain_blake3, plain.plain_blake3)
 
 
 def check_stored(copy: ReadableCopy, part: Known) -> None:

@@ -1,7 +1,7 @@
 """The pipeline of bytes: dump | compress | encrypt | store, with digests on both sides. Back: backups.decode.
 
 Everything runs at once, in threads that hold a few MiB: reading and digesting, compressing (zstd's own
-threads), encrypting, storing. Measured on two cores with 2 GB: docs/benchmarks.md. A producer that dies looks
+threads), encrypting and storing. Measured on two cores with 2 GB: docs/benchmarks.md. A producer that dies looks
 like the end of its output, so its exit code is asked before the end is passed on; a store that fails fails the
 producer, which is killed.
 """
@@ -17,7 +17,8 @@ from functools import partial
 import pyrage
 import zstandard
 
-from backups.channel import Blocks, Channel, Remembering
+from backups.age import Sealer
+from backups.channel import Channel
 from backups.destinations.base import Reader, Stored
 from backups.engines.base import PartSpec, Producer
 from backups.sections import Sections
@@ -35,7 +36,7 @@ class StoredPart:
     """What is known of a part after it was stored: sizes in bytes, digests in hexadecimal."""
 
     plain_size: int
-    plain_sha256: str
+    plain_blake3: str
     stored_size: int
     stored_sha256: str
     sections: dict[str, str]
@@ -71,15 +72,13 @@ def store(part: PartSpec, put: Callable[[Reader], Stored], encoding: Encoding) -
         encoder.check_end()
     except BaseException as error:
         packed.fail(error)
-        encoder.fail(error)
         # A producer that says nothing (it waits for a lock) would not notice that nobody listens.
         children.kill()
         raise
     finally:
         reader.join()
-        encoder.join()
     return StoredPart(
-        plain.size, plain.sha256, encoder.size, encoder.sha256, plain.finish(), time.monotonic() - began
+        plain.size, plain.blake3, encoder.size, encoder.sha256, plain.finish(), time.monotonic() - began
     )
 
 
@@ -169,47 +168,33 @@ class _Encoder:
         self.size = 0
         self._digest = hashlib.sha256()
         self._packed = packed
-        self._sealed = Channel() if encoding.recipients else packed
+        self._sealer = Sealer(encoding.recipients) if encoding.recipients else None
+        self._waiting = memoryview(b"")
         self._pace = Pace(encoding.bytes_per_second)
-        self._thread: threading.Thread | None = None
         self._ended = False
-        if encoding.recipients:
-            self._thread = threading.Thread(
-                target=self._encrypt, args=(list(encoding.recipients),), name="encrypt"
-            )
-            self._thread.start()
-
-    def _encrypt(self, recipients: list[pyrage.x25519.Recipient]) -> None:
-        source, sink = Remembering(self._packed), Blocks(self._sealed, BLOCK)
-        try:
-            pyrage.encrypt_io(source, sink, recipients)
-            sink.flush_rest()
-            self._sealed.close()
-        except BaseException as error:  # noqa: BLE001 - pyrage hides the reader's own error: hand that on
-            actual = source.error or sink.error or error
-            self._sealed.fail(actual)
-            self._packed.fail(actual)
 
     def read(self, size: int = -1, /) -> bytes:
-        block = self._sealed.read(size if size >= 0 else BLOCK)
-        if not block:
-            self._ended = True
-        self._digest.update(block)
-        self.size += len(block)
-        self._pace.wait(len(block))
-        return block
+        while not self._waiting and not self._ended:
+            self._waiting = memoryview(self._next())
+        wanted = size if size >= 0 else BLOCK
+        taken, self._waiting = self._waiting[:wanted], self._waiting[wanted:]
+        self._digest.update(taken)
+        self.size += len(taken)
+        self._pace.wait(len(taken))
+        return bytes(taken)
+
+    def _next(self) -> bytes:
+        """The next stored bytes: none while the sealer waits for more, or at the end."""
+        block = self._packed.get()
+        self._ended = not block
+        if self._sealer is None:
+            return block
+        return self._sealer.update(block) if block else self._sealer.finish()
 
     def check_end(self) -> None:
         """Raises when the store stopped reading before the end: what it holds is not the whole part."""
-        if not self._ended and self.read(1):
+        if self.read(1):
             raise OperationFailed("The destination stopped reading before the end of the part.")
-
-    def fail(self, error: BaseException) -> None:
-        self._sealed.fail(error)
-
-    def join(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
 
     @property
     def sha256(self) -> str:

@@ -147,7 +147,7 @@ class Taking:
             Part(
                 set=self.set, source=source, source_name=source.name, order=len(self.parts) + 1, name=spec.name,
                 suffix=spec.suffix, engine=source.engine, tier=source.tier, key=key, plain_size=stored.plain_size,
-                plain_sha256=stored.plain_sha256, stored_size=stored.stored_size,
+                plain_blake3=stored.plain_blake3, stored_size=stored.stored_size,
                 stored_sha256=stored.stored_sha256, seconds=stored.seconds,
             )
         )  # fmt: skip
@@ -172,7 +172,7 @@ class Taking:
         parts = {
             part.key: {
                 "plain_size": part.plain_size,
-                "plain_sha256": part.plain_sha256,
+                "plain_blake3": part.plain_blake3,
                 "sections": self.sections[part.key],
             }
             for part in self.parts

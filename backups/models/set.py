@@ -136,7 +136,7 @@ class Part(models.Model):
     tier = models.CharField(_("tier"), max_length=20, choices=Tier.choices)
     key = models.CharField(_("name in storage"), max_length=300)
     plain_size = models.BigIntegerField(_("size"))
-    plain_sha256 = models.CharField(_("SHA-256 of the plain bytes"), max_length=64)
+    plain_blake3 = models.CharField(_("BLAKE3 of the plain bytes"), max_length=64, blank=True)
     stored_size = models.BigIntegerField(_("stored size"))
     stored_sha256 = models.CharField(_("SHA-256 of the stored bytes"), max_length=64)
     seconds = models.FloatField(_("seconds"), default=0)

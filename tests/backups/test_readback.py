@@ -20,7 +20,7 @@ class Part:
     suffix: str
     stored_size: int
     stored_sha256: str
-    plain_sha256: str
+    plain_blake3: str
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def archive(format=tarfile.GNU_FORMAT) -> bytes:
 def put(place, data: bytes, suffix: str = "tar", identity=None) -> tuple[ReadableCopy, Part]:
     content, known = stored(data, Encoding([identity.to_public()] if identity else []))
     place.put("s/part", io.BytesIO(content))
-    part = Part("part", suffix, known.stored_size, known.stored_sha256, known.plain_sha256)
+    part = Part("part", suffix, known.stored_size, known.stored_sha256, known.plain_blake3)
     return ReadableCopy(place, "s/", [identity] if identity else []), part
 
 
@@ -78,14 +78,14 @@ def test_a_header_that_is_damaged(place, position) -> None:
         check(copy, part)
 
 
-@pytest.mark.parametrize("field", ["stored_size", "stored_sha256", "plain_sha256"])
+@pytest.mark.parametrize("field", ["stored_size", "stored_sha256", "plain_blake3"])
 def test_every_digest_counts(place, field) -> None:
     copy, part = put(place, b"SELECT 1;", "sql")
     setattr(part, field, 7 if field == "stored_size" else "0" * 64)
     with pytest.raises(Damaged, match=r"part: the .* is .*, it was"):
         check(copy, part)
-    part.plain_sha256 = ""
-    if field == "plain_sha256":
+    part.plain_blake3 = ""
+    if field == "plain_blake3":
         check(copy, part)
 
 

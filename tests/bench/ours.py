@@ -83,7 +83,7 @@ def _also(engine, snapshot, place, parts, identity, result) -> None:
 def _row(spec, key, stored) -> Part:
     return Part(
         key=key, name=spec.name, suffix=spec.suffix, stored_size=stored.stored_size,
-        stored_sha256=stored.stored_sha256, plain_sha256=stored.plain_sha256,
+        stored_sha256=stored.stored_sha256, plain_blake3=stored.plain_blake3,
     )  # fmt: skip
 
 
