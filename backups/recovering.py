@@ -10,6 +10,7 @@ import pyrage
 from django.db import DatabaseError
 from django.db.models import QuerySet
 
+from backups.destinations.base import Role
 from backups.engines.base import Engine
 from backups.models import Part, Recovery, Source
 from backups.placing import by_source
@@ -32,7 +33,7 @@ class Recovering:
     def __init__(self, context: JobContext, recovery: Recovery) -> None:
         self.context, self.recovery = context, recovery
         self.set = recovery.copy.set
-        self.destination = recovery.copy.destination.build()
+        self.destination = recovery.copy.destination.build(Role.READ)
         self.identities: list[pyrage.x25519.Identity] = []
         self.details: dict[str, Any] = {}
         # What the recovery's state becomes on a failure, once production was touched.

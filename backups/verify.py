@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backups import companions, details, identities, proof, readback
-from backups.destinations.base import NotThere
+from backups.destinations.base import NotThere, Role
 from backups.models import Copy, Level, Part, Set, Verification
 from backups.models.level import RANK, at_least
 from backups.readback import Damaged, ReadableCopy
@@ -73,7 +73,9 @@ def verify_job(context: JobContext, pk: int) -> None:
 def _verify(context: JobContext, verification: Verification, keys: list[pyrage.x25519.Identity]) -> None:
     wanted, one = RANK[verification.wanted], verification.copy.set
     parts = list(one.parts.all())
-    copy = ReadableCopy(verification.copy.destination.build(), one.prefix, keys if one.encrypted else [])
+    copy = ReadableCopy(
+        verification.copy.destination.build(Role.READ), one.prefix, keys if one.encrypted else []
+    )
     context.phase(_("looking at the store"))
     companions.check_there(copy, one)
     for part in parts:

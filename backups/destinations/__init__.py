@@ -5,7 +5,8 @@ from functools import cache
 from typing import Any
 
 from backups.destinations._retry import Retrying
-from backups.destinations.base import Destination
+from backups.destinations._roles import as_role, option
+from backups.destinations.base import Destination, Role
 from drcenter.plugins import load
 
 
@@ -20,6 +21,16 @@ def choices() -> list[tuple[str, str]]:
     return [(key, plugin.label) for key, plugin in sorted(destinations().items())]
 
 
-def build(key: str, options: Mapping[str, Any]) -> Destination:
-    """The destination `key` with these options; what can be repeated is repeated after transient errors."""
-    return Retrying(destinations()[key](options))
+def build(key: str, options: Mapping[str, Any], role: Role = Role.WRITE) -> Destination:
+    """The destination `key` with these options; what can be repeated is repeated after transient errors.
+
+    It has the credentials of `role`, or the writer's where that has none of its own.
+    """
+    plugin = destinations()[key]
+    return Retrying(plugin(as_role(options, plugin.credentials, role)))
+
+
+def shares_writer(key: str, options: Mapping[str, Any], role: Role) -> bool:
+    """True if `role` could have credentials of its own there, and uses the writer's."""
+    names = destinations()[key].credentials
+    return bool(names) and not any(options.get(option(name, role)) for name in names)

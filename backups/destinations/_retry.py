@@ -69,11 +69,17 @@ class Retrying(Destination):
     def delete(self, key: str) -> None:
         retried(lambda: self.inner.delete(key))
 
+    def delete_version(self, key: str, version: str) -> None:
+        retried(lambda: self.inner.delete_version(key, version))
+
     def lock(self, key: str, until: datetime) -> Stored:
         return retried(lambda: self.inner.lock(key, until))
 
     def abort(self, prefix: str | None = None) -> None:
         retried(lambda: self.inner.abort(prefix))
+
+    def unfinished(self, prefix: str) -> Iterator[Stored]:
+        return iter(retried(lambda: [*self.inner.unfinished(prefix)]))
 
     def space(self) -> Space:
         return retried(self.inner.space)

@@ -8,10 +8,11 @@ import base64
 import hashlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from backups.destinations import _retry
@@ -280,13 +281,22 @@ def abort(place: Place, name: str, upload: str) -> None:
 
 def sweep(place: Place, prefix: str, only: str | None = None) -> None:
     """Abort all unfinished uploads whose names start with `prefix`, or those of the name `only`."""
+    for upload in _unfinished(place, prefix):
+        if only in (None, upload["Key"]):
+            abort(place, upload["Key"], upload["UploadId"])
+
+
+def unfinished(place: Place, prefix: str) -> Iterator[tuple[str, datetime]]:
+    """(name, when it began) of the uploads that were neither completed nor aborted."""
+    return ((upload["Key"], upload["Initiated"]) for upload in _unfinished(place, prefix))
+
+
+def _unfinished(place: Place, prefix: str) -> Iterator[Any]:
     marker: dict[str, str] = {}
     while True:
         with explained("Unfinished uploads cannot be listed"):
             page = place.client.list_multipart_uploads(Bucket=place.bucket, Prefix=prefix, **marker)
-        for upload in page.get("Uploads", []):
-            if upload["Key"].startswith(prefix) and only in (None, upload["Key"]):
-                abort(place, upload["Key"], upload["UploadId"])
+        yield from (upload for upload in page.get("Uploads", []) if upload["Key"].startswith(prefix))
         if not page.get("IsTruncated"):
             return
         marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}

@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO, Protocol
+from enum import StrEnum
+from typing import Any, BinaryIO, ClassVar, Protocol
 
 from django import forms
 
@@ -16,6 +17,18 @@ class Reader(Protocol):
     """A stream of bytes: `read(n)` gives 1 to n bytes, or b"" at the end, or raises: then nothing is published."""
 
     def read(self, size: int = -1, /) -> bytes: ...
+
+
+class Role(StrEnum):
+    """What a destination is opened for. Each role may have credentials of its own, with no more rights than it needs.
+
+    The writer also reads back what it wrote; it needs no right to delete. Reading is for rebuild, verification and
+    restore; pruning for what removes.
+    """
+
+    WRITE = "write"
+    PRUNE = "prune"
+    READ = "read"
 
 
 class NotThere(OperationFailed):
@@ -47,6 +60,8 @@ class Destination(ABC):
 
     label: str
     Options: type[forms.Form]
+    # The options that hold credentials: `_roles.split` adds those of the other roles to the form.
+    credentials: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options: dict[str, Any] = with_defaults(self.Options, options)
@@ -92,6 +107,13 @@ class Destination(ABC):
     def delete(self, key: str) -> None:
         """Remove it; no error when it is not there."""
 
+    def delete_version(self, key: str, version: str) -> None:
+        """Remove one version, as `list_versions` names it, so that nothing of it is left behind a delete marker.
+
+        No error when it is not there. Raises OperationFailed when it is locked.
+        """
+        self.delete(key)
+
     def lock(self, key: str, until: datetime) -> Stored:
         """Forbid deletion until then. Raises OperationFailed where the store cannot."""
         raise OperationFailed(f"{self.label} cannot lock objects.", permanent=True)
@@ -103,6 +125,10 @@ class Destination(ABC):
         that nobody writes any more: the directory of an attempt that is over.
         """
         return
+
+    def unfinished(self, prefix: str) -> Iterator[Stored]:
+        """What interrupted `put`s left below `prefix`, which `list` does not show. Default: nothing is left."""
+        return iter(())
 
     def space(self) -> Space:
         return Space()

@@ -158,6 +158,12 @@ class Plugin(Destination):
                 path.unlink()
             self._remove_empty(path.parent)
 
+    def unfinished(self, prefix: str) -> Iterator[Stored]:
+        self._require_marker()
+        for path in _unfinished_files(self._root, prefix):
+            with suppress(FileNotFoundError):
+                yield _stored(str(path.relative_to(self._root)), path.lstat())
+
     def abort(self, prefix: str | None = None) -> None:
         """Remove unfinished files: those of this instance, and with `prefix` all whose directory starts so."""
         for temporary in sorted(self._unfinished):

@@ -23,9 +23,10 @@ from django.utils.translation import gettext_lazy as _
 
 from backups.destinations import _s3_upload as upload
 from backups.destinations._keys import checked
+from backups.destinations._roles import option, split
 from backups.destinations._s3_errors import StoreFailed, explained
 from backups.destinations._s3_reader import ResumingReader
-from backups.destinations.base import Destination, Reader, Stored
+from backups.destinations.base import Destination, Reader, Role, Stored
 from drcenter.errors import OperationFailed
 from drcenter.options import SecretField
 from drcenter.secrets import resolve
@@ -102,8 +103,9 @@ class S3Options(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
-        if bool(data.get("access_key")) != bool(data.get("secret_key")):
-            raise ValidationError(_("Give both keys, or none to use the role of this machine."))
+        for role in Role:
+            if bool(data.get(option("access_key", role))) != bool(data.get(option("secret_key", role))):
+                raise ValidationError(_("Give both keys, or none to use the role of this machine."))
         return data
 
 
@@ -111,7 +113,8 @@ class Plugin(Destination):
     """Keeps each object in a bucket, below a prefix."""
 
     label = cast(str, _("S3 and compatible stores"))
-    Options = S3Options
+    credentials = ("access_key", "secret_key")
+    Options = split(S3Options, credentials)
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
@@ -258,6 +261,11 @@ class Plugin(Destination):
         with explained(f"{key} cannot be deleted from {self.target}"):
             self._client.delete_object(Bucket=self._bucket, Key=name)
 
+    def delete_version(self, key: str, version: str) -> None:
+        name = self._name(key)
+        with explained(f"{key} cannot be deleted from {self.target}"):
+            self._client.delete_object(Bucket=self._bucket, Key=name, VersionId=version or "null")
+
     def lock(self, key: str, until: datetime) -> Stored:
         """Lock the newest version, and look whether the store holds to it: some take the order and forget it."""
         found = self.head(key)
@@ -284,6 +292,10 @@ class Plugin(Destination):
             self._place.unfinished.discard(name)
         if prefix is not None:
             upload.sweep(self._place, self._prefix + prefix)
+
+    def unfinished(self, prefix: str) -> Iterator[Stored]:
+        for name, begun in upload.unfinished(self._place, self._prefix + prefix):
+            yield Stored(name.removeprefix(self._prefix), 0, modified=begun)
 
     def check(self) -> None:
         """Also sends an object in parts: stores differ there. The first call finds out most, and is not repeated."""

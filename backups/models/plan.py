@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from backups import destinations, engines
 from backups.destinations.base import Destination as DestinationPlugin
+from backups.destinations.base import Role
 from backups.engines.base import Engine
 from backups.models.level import Level
 from backups.schedule import Cron, InvalidCron
@@ -78,9 +79,9 @@ class Destination(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def build(self) -> DestinationPlugin:
-        """The destination with this row's options. Nothing is opened yet."""
-        return destinations.build(self.kind, self.options)
+    def build(self, role: Role = Role.WRITE) -> DestinationPlugin:
+        """The destination with this row's options, and the credentials of that role. Nothing is opened yet."""
+        return destinations.build(self.kind, self.options, role)
 
 
 def valid_cron(expression: str) -> None:

@@ -192,3 +192,18 @@ def test_what_it_tells_of_itself(destination):
     assert not any(
         secret in text for text in texts for secret in (s3_server.ACCESS_KEY, s3_server.SECRET_KEY)
     )
+
+
+def test_a_version_is_removed_for_good(destination):
+    destination.put("a/one", io.BytesIO(b"1"))
+    destination.put("a/one", io.BytesIO(b"2"))
+    destination.put("b", io.BytesIO(b"3"))
+    for stored in list(destination.list_versions("a/")):
+        destination.delete_version(stored.key, stored.version)
+    destination.delete_version("a/one", "")
+    assert [one.key for one in destination.list_versions("")] == ["b"]
+
+
+def test_nothing_is_unfinished_after_a_good_put(destination):
+    destination.put("a/one", io.BytesIO(b"1"))
+    assert list(destination.unfinished("")) == []
