@@ -6,7 +6,8 @@
     <system>/<identifier>/checksums.txt, checksums.txt.sig
     <system>/<identifier>/manifest.json            written last: what has none does not exist
 
-Names within a set are relative to its folder, so that a set can be copied anywhere by any tool.
+Names within a set are relative to its folder, so that a set can be copied anywhere by any tool. A set that needs
+earlier ones names their parts as `../<identifier>/parts/…` (backups.references), and has the version 2.
 """
 
 import hashlib
@@ -20,9 +21,11 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, TypeVar
 
+from backups.references import needed, within
 from drcenter.errors import OperationFailed
 
-VERSION = 1
+# 1: complete in itself. 2: needs earlier sets; whoever knows only 1 would take it for complete.
+VERSION = 2
 MANIFEST = "manifest.json"
 CHECKSUMS = "checksums.txt"
 SIGNATURE = "checksums.txt.sig"
@@ -152,7 +155,7 @@ def parse_checksums(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         match = CHECKSUM_LINE.fullmatch(line)
-        if match is None or match[2] in found or not _stays_inside(match[2]):
+        if match is None or match[2] in found or not _stays_inside(within(match[2])):
             raise OperationFailed(f"{CHECKSUMS} is damaged in line {number}.", _DAMAGED_HINT, permanent=True)
         found[match[2]] = match[1]
     return found
@@ -198,7 +201,7 @@ class ManifestPart:
 
     def __post_init__(self) -> None:
         _require(self.order >= 1, "order")
-        _require(bool(PART.fullmatch(self.key)), "key")
+        _require(bool(PART.fullmatch(within(self.key))), "key")
         _require(min(self.plain_size, self.stored_size) >= 0, "size")
         _require(bool(DIGEST.fullmatch(self.stored_sha256)), "stored_sha256")
 
@@ -242,6 +245,7 @@ class Manifest:
             _require(getattr(self, name).tzinfo is not None, name)
         _require(len({part.order for part in self.parts}) == len(self.parts), "parts: order")
         _require(len({part.key for part in self.parts}) == len(self.parts), "parts: key")
+        _require(self.identifier not in self.needs, "needs")
         mixed = {part.encrypted for part in self.parts} | {self.details.key.endswith(".age")}
         _require(mixed == {self.encrypted}, "recipients")
 
@@ -253,10 +257,16 @@ class Manifest:
     def prefix(self) -> str:
         return f"{self.system}/{self.identifier}/"
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The identifiers of the earlier sets without which this one does not restore, oldest first."""
+        return needed(part.key for part in self.parts)
+
     def to_bytes(self) -> bytes:
         """Canonical JSON: the same manifest is always the same bytes. Keys sorted, two spaces, one line end."""
         data = {
-            "version": VERSION,
+            "version": 2 if self.needs else 1,
+            **({"needs": list(self.needs)} if self.needs else {}),
             "set": self.identifier,
             "encrypted": self.encrypted,
             "details": dict(vars(self.details)),

@@ -11,9 +11,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from backups import details, guide, layout, signing
-from backups.destinations.base import Destination, Reader
+from backups.destinations.base import Destination, NotThere, Reader
 from backups.layout import Manifest, ManifestPart, StoredObject
 from backups.readback import ReadableCopy
+from backups.references import located, owner_of, within
 from backups.stream import BLOCK, Encoding
 from backups.taking import Taking
 from drcenter.errors import OperationFailed
@@ -129,14 +130,32 @@ def copy(
 ) -> None:
     """Copy a set byte for byte, manifest last, and check every digest on the way. Raises OperationFailed.
 
-    `before_manifest` may raise to keep the copy from becoming a set.
+    `before_manifest` may raise to keep the copy from becoming a set. What the set needs of earlier sets has to be
+    at the target already.
     """
     digests = layout.parse_checksums(source.content(layout.CHECKSUMS).decode())
-    names = [*sorted(digests.keys() - {layout.MANIFEST}), layout.CHECKSUMS, layout.SIGNATURE, layout.MANIFEST]
+    own = {name for name in digests if not owner_of(name)}
+    for name in sorted(digests.keys() - own):
+        _require_there(source, target, name)
+    names = [*sorted(own - {layout.MANIFEST}), layout.CHECKSUMS, layout.SIGNATURE, layout.MANIFEST]
     for name in names:
         if name == layout.MANIFEST:
             before_manifest()
         _copy_object(source, target, name, digests.get(name), advance)
+
+
+def _require_there(source: ReadableCopy, target: Destination, name: str) -> None:
+    """Raises OperationFailed unless the target holds that object of an earlier set, in the size that it has here."""
+    key = located(source.prefix, name)
+    try:
+        found = target.head(key).size
+    except NotThere:
+        raise OperationFailed(
+            f"This set needs {owner_of(name)}, of which {within(name)} is not at {target.target}.",
+            "Copy the earlier set there first.",
+        ) from None
+    if found != source.destination.head(key).size:
+        raise OperationFailed(f"{key} has another size at {target.target} than at the first destination.")
 
 
 def _copy_object(

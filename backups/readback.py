@@ -12,6 +12,7 @@ import pyrage
 from backups.decode import BLOCK, DAMAGE_HINT, Damaged, Decoder, WrongIdentity, opened
 from backups.destinations.base import Destination, NotThere, Reader
 from backups.layout import LARGEST_MANIFEST
+from backups.references import located
 from drcenter.errors import OperationFailed
 
 __all__ = ["BLOCK", "DAMAGE_HINT", "Damaged", "Known", "ReadableCopy", "Unreadable", "check"]
@@ -48,7 +49,7 @@ class ReadableCopy:
     def stored(self, name: str) -> Iterator[Reader]:
         """The stored bytes of the object `name` of the set. Reading raises Unreadable, opening also NotThere."""
         try:
-            source = self.destination.open(self.prefix + name)
+            source = self.destination.open(located(self.prefix, name))
         except NotThere:
             raise
         except OperationFailed as error:
@@ -118,7 +119,7 @@ def check(copy: ReadableCopy, part: Known, advance: Callable[[int], None] = lamb
 def check_stored(copy: ReadableCopy, part: Known) -> None:
     """Raises Damaged unless the store lists the object with the size it had. Reads nothing."""
     try:
-        found = copy.destination.head(copy.prefix + part.key)
+        found = copy.destination.head(located(copy.prefix, part.key))
     except NotThere:
         raise Damaged(f"{part.key} is missing.") from None
     _compare(part.key, "stored size", part.stored_size, found.size)

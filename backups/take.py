@@ -169,6 +169,7 @@ def _complete(taking: Taking) -> None:
             )
         for part in taking.parts:
             part.save()
+        one.needs.set(Set.objects.filter(system=one.system, identifier__in=manifest.needs))
         taking.copy_row.state, taking.copy_row.level = Copy.State.COMPLETE, Level.INTACT
         taking.copy_row.verified_at = timezone.now()
         taking.copy_row.save()

@@ -92,7 +92,14 @@ class PlanAdmin(PanelAdmin):
     fieldsets = (
         (None, {"fields": ("system", "name", "enabled", "sources", "destinations")}),
         (gettext_lazy("When"), {"fields": ("cron", "time_zone", "target_age_hours", "retry_lost")}),
-        (gettext_lazy("How"), {"fields": ("level", "encrypt", "compression", "bandwidth_mib")}),
+        (
+            gettext_lazy("How"),
+            {"fields": ("level", "encrypt", "compression", "bandwidth_mib", "side_by_side")},
+        ),
+        (
+            gettext_lazy("Only what changed"),
+            {"fields": ("increments", "full_after_days", "full_above_percent", "store_once")},
+        ),
     )
 
     @display(description=gettext_lazy("standing"))

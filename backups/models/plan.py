@@ -123,6 +123,32 @@ class Plan(models.Model):
     bandwidth_mib = models.PositiveIntegerField(
         _("bandwidth limit in MiB/s"), null=True, blank=True, validators=[MinValueValidator(1)]
     )
+    increments = models.PositiveSmallIntegerField(
+        _("increments after a full set"), default=0, validators=[MaxValueValidator(1000)],
+        help_text=_(
+            "Of files: that many sets in a row hold only what changed, and need the sets before them. 0: every set"
+            " is full."
+        ),
+    )  # fmt: skip
+    full_after_days = models.PositiveSmallIntegerField(
+        _("full again after days"), default=7, validators=[MinValueValidator(1)],
+        help_text=_("A set is full when the last full one is older than that."),
+    )  # fmt: skip
+    full_above_percent = models.PositiveSmallIntegerField(
+        _("full again above percent"), default=30, validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text=_("A set is full when what changed, or all increments so far, would be more than that of a full one."),
+    )  # fmt: skip
+    store_once = models.BooleanField(
+        _("store unchanged parts once"), default=False,
+        help_text=_(
+            "A part that is the same as in an earlier set is not stored again, but referred to: the set needs the"
+            " earlier one. Off: each set is complete in itself."
+        ),
+    )  # fmt: skip
+    side_by_side = models.PositiveSmallIntegerField(
+        _("sources side by side"), default=1, validators=[MinValueValidator(1), MaxValueValidator(8)],
+        help_text=_("How many sources are read at the same time. Each takes a processor core and 40 MB of memory."),
+    )  # fmt: skip
     target_age_hours = models.PositiveIntegerField(
         _("oldest allowed age in hours"), default=26, validators=[MinValueValidator(1)],
         help_text=_("The status turns red when the newest good set is older."),

@@ -72,6 +72,14 @@ class Set(models.Model):
         _("SHA-256 of the stored bytes"), max_length=64, blank=True, editable=False
     )
     signing_key = models.CharField(max_length=64, blank=True, editable=False)
+    # Without these it does not restore: it refers to objects in their folders (backups.references).
+    needs = models.ManyToManyField(
+        "self", symmetrical=False, related_name="needed_by", blank=True, verbose_name=_("needs"), editable=False,
+        help_text=_("Earlier sets without which this one cannot be restored."),
+    )  # fmt: skip
+    # {source: {"from": …, "to": …, "snapshot": bool}}, ISO 8601: between these times its data were read; with
+    # `snapshot` all of them are as at "from".
+    moments = models.JSONField(_("moments of the sources"), default=dict, blank=True, editable=False)
     timings = models.JSONField(_("timings"), default=dict, blank=True)
     message = models.TextField(_("message"), blank=True)
     hint = models.TextField(_("hint"), blank=True)

@@ -216,9 +216,9 @@ class TestManifest:
         assert Manifest.from_bytes(json.dumps(data).encode()) == MANIFEST
 
     def test_a_newer_format_is_refused_with_a_sentence(self):
-        data = {**json.loads(MANIFEST.to_bytes()), "version": 2, "parts": "other"}
+        data = {**json.loads(MANIFEST.to_bytes()), "version": 3, "parts": "other"}
         with pytest.raises(
-            OperationFailed, match="format 2; this version of the product reads up to 1"
+            OperationFailed, match="format 3; this version of the product reads up to 2"
         ) as caught:
             Manifest.from_bytes(json.dumps(data).encode())
         assert "RESTORE.md" in caught.value.hint and caught.value.permanent
