@@ -3,13 +3,22 @@
 import pytest
 
 from backups.destinations import _retry
-from tests.backups.destinations import s3_server
+from tests.backups.destinations import localstack, s3_server
 from tests.backups.destinations.faulty_s3 import FaultyServer
 
 
 @pytest.fixture(scope="session")
 def s3_port():
     with s3_server.running() as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def locking_port():
+    """The port of an S3 server that keeps its locks."""
+    if localstack.python() is None:
+        pytest.skip(localstack.WITHOUT)
+    with localstack.running() as port:
         yield port
 
 
