@@ -1,7 +1,7 @@
 """The script and the guide that lie inside every set: how to restore it without this product.
 
 Both are made from the manifest alone, so that a set that is found in storage explains itself. The texts are in
-`guides/`. Every value is quoted: a name of a system or a source is data, never a word of the shell.
+`guides/`; the pieces of the script in `guides/restore/`, in the order of their names. Every value is quoted: a name of a system or a source is data, never a word of the shell.
 """
 
 import re
@@ -18,10 +18,10 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 def script(manifest: Manifest) -> str:
     """`restore.sh` of this set: sh that works with dash and busybox."""
-    template = (FOLDER / "restore.sh").read_text()
+    template = "".join(path.read_text() for path in sorted((FOLDER / "restore").glob("*.sh")))
     parts = "\n    ".join(f'part {_words(_part_values(part))}; "$@" || return 1' for part in manifest.parts)
     sources = "\n    ".join(
-        f'origin {_words((part.source, part.engine, part.tier))}; "$@" || return 1'
+        f'origin {_words((part.source, part.engine, part.tier, part.key))}; "$@" || return 1'
         for part in _ordered(manifest)
     )
     values = "\n".join(f"{name}={_word(value)}" for name, value in _values(manifest).items())
@@ -31,7 +31,6 @@ def script(manifest: Manifest) -> str:
 
 
 def _values(manifest: Manifest) -> dict[str, object]:
-    names = sorted(part.source for part in _first_parts(manifest))
     return {
         "system": manifest.system,
         "system_name": manifest.system_name,
@@ -46,7 +45,6 @@ def _values(manifest: Manifest) -> dict[str, object]:
         "capped": "1" if manifest.capped else "",
         "details_key": manifest.details.key,
         "details_digest": manifest.details.sha256,
-        "sources_by_name": ", ".join(names),
     }
 
 

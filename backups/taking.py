@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import layout, preflight
+from backups import layout, origins, preflight
 from backups.destinations.base import Destination as DestinationPlugin
 from backups.destinations.base import Reader, Stored
 from backups.engines.base import Engine, Finding, Inspection, PartSpec
@@ -163,7 +163,7 @@ class Taking:
         """What the encrypted detail file says of a source: its options (secrets by reference), and the witness."""
         self.sources[source.name] = {
             "engine": source.engine, "tier": source.tier, "options": source.options, "target": engine.target,
-            "host": engine.host, "facts": dict(inspection.facts), "position": dict(position),
+            "place": engine.place, "host": engine.host, "facts": dict(inspection.facts), "position": dict(position),
             "moment": self.moments[-1].isoformat(), "witness": witness.as_json(),
         }  # fmt: skip
 
@@ -177,7 +177,10 @@ class Taking:
             }
             for part in self.parts
         }
-        return {"version": 1, "sources": self.sources, "parts": parts, "findings": self.findings}
+        places = origins.places(((part.key, part.source_name) for part in self.parts), self.sources)
+        return {
+            "version": 1, "sources": self.sources, "parts": parts, "places": places, "findings": self.findings,
+        }  # fmt: skip
 
     def log(self, text: str, level: str = "info") -> None:
         """Add a line to the job's log, and to the set's."""

@@ -141,6 +141,12 @@ class Engine(ABC):
         """Where the data are, in one line an operator recognises: `database app at db1:3306`, a path. No secret."""
 
     @property
+    def place(self) -> str:
+        """What the `--target` of restore.sh has to be to put this source back where it was: a database's name, an
+        absolute path. Empty: there is no such place (the output of a command)."""
+        return ""
+
+    @property
     @abstractmethod
     def host(self) -> str:
         """The host that a person has to type before this source is overwritten."""

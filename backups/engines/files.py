@@ -101,6 +101,10 @@ class Plugin(Engine):
         return f"files in {self.path}"
 
     @property
+    def place(self) -> str:
+        return self.path
+
+    @property
     def host(self) -> str:
         return socket.gethostname()
 

@@ -98,6 +98,10 @@ class Plugin(Engine):
         return f"database {self.options['database']} at {place}"
 
     @property
+    def place(self) -> str:
+        return str(self.options["database"])
+
+    @property
     def host(self) -> str:
         return "localhost" if self.options["socket"] else str(self.options["host"])
 

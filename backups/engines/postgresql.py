@@ -97,6 +97,10 @@ class Plugin(Engine):
         return f"database {address.database} at {address.host}:{address.port}"
 
     @property
+    def place(self) -> str:
+        return self._address.database
+
+    @property
     def host(self) -> str:
         try:
             return self._address.host

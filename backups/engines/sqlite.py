@@ -72,6 +72,10 @@ class Plugin(Engine):
         return f"SQLite database {self.path}"
 
     @property
+    def place(self) -> str:
+        return str(self.path)
+
+    @property
     def host(self) -> str:
         return socket.gethostname()
 

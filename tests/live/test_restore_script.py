@@ -1,6 +1,7 @@
 """restore.sh on a bare machine: without the product, without Python, with dash and with busybox."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -134,6 +135,8 @@ def test_signature_digests_and_list(bare, origin):
     assert checked.returncode == 0 and "All files are as they were written." in checked.stdout
     read = restore(bare, "check", "--key", "/root/key.pem")
     assert read.returncode == 0 and "All parts can be unpacked." in read.stdout
+    entries = len(look_at_tree(origin.tree))
+    assert re.search(rf"uploads-tree\.tar\.zst\.age: {entries} entries", read.stdout)
     listed = bare.run("sh", "/set/restore.sh", "list", directory="/tmp")
     assert listed.returncode == 0
     for word in (
@@ -178,6 +181,29 @@ def test_everything_comes_back(bare, origin, servers, patch):
         origin.postgresql_witness.contents,
     )
     assert not list((bare.root / "tmp").iterdir()), "something was left in /tmp"
+
+
+def test_without_a_target_everything_goes_where_it_was(bare, origin, servers, patch):
+    sign_in(bare, servers)
+    dry = restore(bare, "all", "--dry-run", environment=login(servers))
+    assert dry.returncode == 0 and "Nothing was done" in dry.stdout, dry.stdout
+    assert not list((bare.root / "srv").iterdir())
+    listed = restore(bare, "list")
+    for line in (f"-> {origin.tree}", f"-> {origin.lite}", "-> shop-db", "-> ware house"):
+        assert line in listed.stdout and line in dry.stdout
+    done = restore(bare, "all", "--yes", environment=login(servers))
+    assert done.returncode == 0, done.stdout
+    back = bare.root / str(origin.tree).lstrip("/")
+    assert look_at_tree(back) == look_at_tree(origin.tree)
+    assert not back.with_name("tree.unfinished").exists()
+    assert sqlite_rows(bare.root / str(origin.lite).lstrip("/")) == sqlite_rows(origin.lite)
+    assert (bare.root / "set" / "restored" / "packages" / "output.txt").exists()
+    mariadb, postgresql = servers
+    with mariadb.connect() as connection, connection.cursor() as cursor:
+        assert Database(mariadb, "shop-db", patch).rows() == origin.mariadb_rows
+        cursor.execute("DROP DATABASE `shop-db`")
+    with postgresql.connect() as connection:
+        connection.execute('DROP DATABASE "ware house"')
 
 
 def test_accounts_come_back(bare, servers, patch):
@@ -363,9 +389,31 @@ class TestDamage:
         counter = spoil_fourth_reading(bare, "exit 1")
         words = ("source", "warehouse", "--target", "cut off", "--yes")
         done = restore(bare, *words, environment=login(servers))
-        assert done.returncode == 1, done.stdout
+        assert done.returncode == 3 and "INCOMPLETE: warehouse" in done.stdout, done.stdout
         assert "nothing is in the database" in done.stdout and counter.read_text().count("x") == 4
         assert nothing_arrived(servers[1], "cut off")
+
+    @every_shell
+    def test_a_restore_that_ends_half_way_says_what_is_whole_and_what_is_not(self, bare):
+        """Of three sources the second one breaks off while it is unpacked."""
+        spoil_reading(bare, 5, "exit 1")
+        words = (
+            "--target",
+            "uploads=/srv/tree",
+            "--target",
+            "sessions=/srv/lite",
+            "--target",
+            "packages=/srv/list",
+        )
+        script = bare.root / "set" / "restore.sh"
+        databases = r"(?m)^ +(part '\d+'|origin) '(shop-db|warehouse)'.*$"
+        script.write_text(re.sub(databases, "", script.read_text()))
+        done = restore(bare, "all", *words, "--yes")
+        assert done.returncode == 3, done.stdout
+        assert "whole:      sessions\n" in done.stdout and "not begun:  packages\n" in done.stdout
+        assert "INCOMPLETE: uploads (/srv/tree)" in done.stdout
+        again = restore(bare, "all", *words, "--dry-run")
+        assert "an earlier restore into it was cut off" in again.stdout
 
     @every_shell
     def test_a_terminal_that_hangs_up_commits_nothing(self, bare, servers):
@@ -383,10 +431,15 @@ class TestDamage:
 
 def spoil_fourth_reading(machine: BareMachine, ending: str) -> Path:
     """Globals and database are read through, then the globals are loaded: the fourth reading is the load."""
+    return spoil_reading(machine, 4, ending)
+
+
+def spoil_reading(machine: BareMachine, number: int, ending: str) -> Path:
+    """The reading of that number breaks off after some bytes."""
     real = (machine.root / "bin" / "zstd").rename(machine.root / "bin" / "zstd-real")
     real.with_name("zstd").write_text(
         "#!/bin/sh\necho x >>/tmp/count\n"
-        f'[ "$(wc -l </tmp/count)" -lt 4 ] || {{ zstd-real "$@" | head -c 9000; {ending}; }}\nexec zstd-real "$@"\n'
+        f'[ "$(wc -l </tmp/count)" -ne {number} ] || {{ zstd-real "$@" | head -c 9000; {ending}; }}\nexec zstd-real "$@"\n'
     )
     real.with_name("zstd").chmod(0o755)
     return machine.root / "tmp" / "count"
@@ -441,8 +494,9 @@ class TestMistakes:
         assert done.returncode == code, done.stdout
         assert said in done.stdout and not list((bare.root / "srv").iterdir())
 
-    def test_a_database_has_to_be_named(self, bare):
-        done = restore(bare, "source", "shop-db", "--yes")
+    def test_a_database_has_to_be_named_where_files_go_elsewhere(self, bare):
+        """For practice below a directory: the database must not go over the original one unasked."""
+        done = restore(bare, "all", "--target", "/srv/practice", "--yes")
         assert done.returncode == 2 and "--target shop-db=DATABASE" in done.stdout
 
     @pytest.mark.parametrize(
