@@ -1,17 +1,32 @@
 """A restore beside the originals: into new databases and directories, which vanish again when it fails."""
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from django.utils.translation import gettext as _
 
+from backups import restored
 from backups.engines.base import Engine
-from backups.models import Part, Recovery, Source
+from backups.models import Part, Recovery, Set, Source
 from backups.placing import place_source
 from backups.recovering import Recovering
 from backups.witness import differences, withholding
 from drcenter.errors import OperationFailed
 from drcenter.systems.models import System
+
+# Databases' names have 63 (PostgreSQL) or 64 (MariaDB) characters at most.
+LONGEST_NAME = 63
+
+
+def default_name(one: Set, source: Source) -> str:
+    """Where `source` goes unless somebody says where: a path below the state directory, or a new database's name."""
+    if source.build().beside_on_disk:
+        return restored.free_place(one.system.slug, one.identifier, source.name)
+    stamp = one.identifier[:15].replace("T", "_").lower()
+    stem = f"{one.system.slug}_{source.name}".replace("-", "_")
+    return f"{stem[: LONGEST_NAME - len(stamp) - 1]}_{stamp}"
 
 
 def check_places(system: System, sources: Sequence[Source], names: Mapping[str, str]) -> dict[str, Engine]:
@@ -42,6 +57,31 @@ def check_places(system: System, sources: Sequence[Source], names: Mapping[str, 
     return places
 
 
+def targets(recovery: Recovery) -> dict[str, str]:
+    """Where each source of a restore beside was put, as an operator recognises it."""
+    found = {}
+    for source in recovery.sources.all():
+        if name := recovery.names.get(source.name):
+            found[source.name] = source.build().beside(name).target
+    return found
+
+
+def exposed(place: Engine) -> str:
+    """A warning, "" if there is none: what is restored inside of a directory that is backed up is in its next sets."""
+    path = _path(place)
+    for source in Source.objects.select_related("system") if path else ():
+        try:
+            engine = source.build()
+        except OperationFailed:
+            continue
+        if restored.root() not in Path(path).parents and _inside(place, engine):
+            return _(
+                "%(place)s lies in %(directory)s, which %(source)s backs up: it will be in the next sets, and a web "
+                "server may serve it. Without a name it would lie below %(root)s."
+            ) % {"place": path, "directory": _path(engine), "source": source, "root": restored.root()}
+    return ""
+
+
 def _same(place: Engine, original: Engine) -> bool:
     return place.target == original.target or _path(place) == _path(original) != ""
 
@@ -53,6 +93,29 @@ def _inside(place: Engine, original: Engine) -> bool:
 
 def _path(engine: Engine) -> str:
     return os.path.realpath(engine.options["path"]) if engine.options.get("path") else ""
+
+
+def check_room(recovering: Recovering) -> None:
+    """Raises OperationFailed, before anything is read, when what is to be restored does not fit on a disk here."""
+    needed: dict[int, int] = {}
+    for source, parts in recovering.sources():
+        place = source.build().beside(recovering.recovery.names[source.name])
+        if not place.beside_on_disk:
+            continue
+        directory = _existing(_path(place))
+        disk = os.stat(directory).st_dev
+        needed[disk] = size = needed.get(disk, 0) + sum(part.plain_size for part in parts)
+        if size > (free := shutil.disk_usage(directory).free):
+            raise OperationFailed(
+                _("The restore needs about %(size)d bytes in %(place)s, where %(free)d are free.")
+                % {"size": size, "place": directory, "free": free},
+                _("Make room there, or name another place: an absolute path."),
+            )
+
+
+def _existing(path: str) -> str:
+    """`path`, or the nearest directory above it that is there."""
+    return path if os.path.exists(path) else _existing(os.path.dirname(path))
 
 
 def restore(recovering: Recovering) -> None:
@@ -74,7 +137,10 @@ def restore(recovering: Recovering) -> None:
 def _place_beside(recovering: Recovering, source: Source, parts: Sequence[Part]) -> Engine:
     place = source.build().beside(recovering.recovery.names[source.name])
     expected = recovering.expected(source)
+    if warning := exposed(place):
+        recovering.context.log(warning, "warning")
     with recovering.step(_("prepare"), place.target):
+        restored.shelter(_path(place))
         place.prepare(overwrite=False)
     try:
         with recovering.step(_("restore"), place.target):
@@ -104,6 +170,7 @@ def _remove(recovering: Recovering, place: Engine, error: BaseException) -> None
     try:
         with recovering.step(_("remove what is half restored"), place.target):
             place.drop()
+            restored.clear_away(_path(place))
     except Exception as second:  # noqa: BLE001 - whatever it is, the first error is the one to tell
         recovering.hint = _("What is half restored is still there, remove it by hand: %(target)s (%(error)s)") % {
             "target": place.target, "error": second}  # fmt: skip

@@ -181,6 +181,8 @@ def _restore(recovering: Recovering) -> None:
     recovering.identities = identities.brought(recovering.context.job) if one.encrypted else []
     if production_too:
         production.check(recovering)
+    else:
+        beside.check_room(recovering)
     identities.needed(one.recipients if one.encrypted else [], recovering.identities)
     with recovering.step(_("read and check every part"), recovering.recovery.copy.destination.name):
         _check_parts(recovering)

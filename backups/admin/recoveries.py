@@ -8,8 +8,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
+from backups import beside
 from backups.admin.verdicts import recovery_verdict
 from backups.models import Recovery
+from drcenter.errors import OperationFailed
 from drcenter.jobs.admin import cancel_button, outcome
 from drcenter.panel import words
 from drcenter.panel.badge import badge
@@ -72,7 +74,9 @@ def _tables(row: Recovery) -> list[Table]:
     if row.names:
         tables.append(
             Table(
-                _("names beside"), [_("source"), _("new place")], [list(pair) for pair in row.names.items()]
+                _("names beside"),
+                [_("source"), _("new place")],
+                [list(pair) for pair in _places(row).items()],
             )
         )
     if row.steps:
@@ -88,6 +92,14 @@ def _tables(row: Recovery) -> list[Table]:
         ]
         tables.append(Table(_("rows after the restore"), [_("source"), _("table"), _("rows")], rows))
     return tables
+
+
+def _places(row: Recovery) -> dict[str, str]:
+    """With the whole path, while the source is what it was."""
+    try:
+        return {**row.names, **beside.targets(row)}
+    except OperationFailed:
+        return dict(row.names)
 
 
 def _step(step: dict[str, Any]) -> list[Any]:

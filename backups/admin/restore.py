@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import restore
+from backups import beside, restore, restored
 from backups.admin.acts import CopyAct
 from backups.admin.identity import IdentityField
 from backups.admin.places import source_host, source_target
@@ -23,7 +23,18 @@ from drcenter.panel.look import Notice, Tone
 from drcenter.panel.pages import address
 from drcenter.panel.widgets import PanelForm
 
+# Of a path; the file system takes 4,096 bytes.
+LONGEST_PATH = 1000
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+
+
+def _proposed(row: Set, source: Source) -> tuple[str, str]:
+    """What the field for the place is called, and what stands in it at first."""
+    try:
+        on_disk, place = source.build().beside_on_disk, beside.default_name(row, source)
+    except (OperationFailed, KeyError):
+        return _("Name of the new place"), ""
+    return (_("Where to (absolute path)") if on_disk else _("Name of the new database")), place
 
 
 def restorable(copy: Copy) -> list[Source]:
@@ -53,15 +64,14 @@ class BesideForm(PanelForm):
     def __init__(self, *args: Any, sources: Sequence[Source], row: Set, **kwargs: Any) -> None:
         self.sources = sources
         super().__init__(*args, **kwargs)
-        today = timezone.localtime().strftime("%Y%m%d_%H%M")
         for source in sources:
             self.fields[f"use_{source.pk}"] = forms.BooleanField(
                 required=False, initial=True, label=source.name
             )
+            label, initial = _proposed(row, source)
             self.fields[f"name_{source.pk}"] = forms.CharField(
-                required=False, max_length=60, label=gettext_lazy("Name of the new place"),
-                initial=f"{source.name.replace('-', '_')}_{today}",
-            )  # fmt: skip
+                required=False, max_length=LONGEST_PATH, label=label, initial=initial
+            )
         if row.encrypted:
             self.fields["identity"] = IdentityField().for_set(row)
         self.dress()
@@ -85,12 +95,20 @@ class BesideForm(PanelForm):
         if not self.chosen:
             raise ValidationError(_("Choose at least one source."))
         for source in self.chosen:
-            if not NAME.match(self.names[source.name]):
-                self.add_error(
-                    f"name_{source.pk}",
-                    _("Letters, digits, dots, hyphens and underscores; a letter or digit first."),
-                )
+            if fault := self._fault(source):
+                self.add_error(f"name_{source.pk}", fault)
         return data
+
+    def _fault(self, source: Source) -> str:
+        """What is wrong with the place of a source; "" if nothing is."""
+        name = self.names[source.name]
+        if not NAME.match(name) and not (name.startswith("/") and source.build().beside_on_disk):
+            return _("Letters, digits, dots, hyphens and underscores; a letter or digit first.")
+        try:
+            beside.check_places(source.system, [source], self.names)
+        except OperationFailed as error:
+            return str(error)
+        return ""
 
 
 class RestoreBeside(CopyAct):
@@ -107,7 +125,12 @@ class RestoreBeside(CopyAct):
 
     def steps(self) -> list[str]:
         return [
-            _("A new database or directory is created next to the original; it must not exist yet."),
+            _("A new database is made on the server of the original; it must not exist yet."),
+            _(
+                "Files and SQLite databases lie below %(root)s, which nobody else may enter and no plan backs up; "
+                "another absolute path, or a name next to the original, is possible."
+            )
+            % {"root": restored.root()},
             _("The chosen sources are restored there, and compared with what the set says of them."),
             _("The original is not touched. When the restore fails, the new place is removed again."),
         ]
@@ -127,6 +150,9 @@ class RestoreBeside(CopyAct):
             identity=form.cleaned_data.get("identity"),
         )
         messages.success(self.request, _("The restore was requested."))
+        for source in form.chosen:
+            if warning := beside.exposed(source.build().beside(form.names[source.name])):
+                messages.warning(self.request, warning)
         return address(recovery)
 
 

@@ -125,6 +125,8 @@ class Engine(ABC):
     required_tools: tuple[str, ...] = ()
     # A restore over production removes what the set does not have, file by file: people are told before.
     removes_strangers = False
+    # A place beside is a path on this machine (by default below the DR Center's own state), not a name on a server.
+    beside_on_disk = False
     # Of a scratch place: what of its isolation this machine did not allow, in sentences for the verification.
     reservations: Sequence[str] = ()
 
@@ -177,7 +179,8 @@ class Engine(ABC):
 
     @abstractmethod
     def beside(self, name: str) -> "Engine":
-        """This engine, pointed at another database or directory called `name` near the original."""
+        """This engine, pointed at another database or directory called `name` near the original, or at an
+        absolute path where `beside_on_disk`."""
 
     @abstractmethod
     def prepare(self, *, overwrite: bool) -> None:

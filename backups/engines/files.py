@@ -14,6 +14,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from backups import restored
 from backups.engines._files_clear import clear
 from backups.engines._files_patterns import tidy
 from backups.engines._files_snapshot import UNREADABLE, TreeSnapshot, finding_for, witness_of
@@ -88,6 +89,7 @@ class Plugin(Engine):
     Options = Options
     required_tools = ("tar",)
     removes_strangers = True
+    beside_on_disk = True
     # What `prepare` made, deepest first; and whether it found the directory itself there, and empty.
     _made: Sequence[str] = ()
     _was_empty = False
@@ -111,12 +113,12 @@ class Plugin(Engine):
     @property
     def _tree(self) -> Tree:
         options = self.options
-        return Tree.of(
-            self.path, options["exclude"], options["keep"], bool(options["one_file_system"]), options["only"]
-        )
+        without = [*options["exclude"], *restored.left_out(self.path)]
+        return Tree.of(self.path, without, options["keep"], bool(options["one_file_system"]), options["only"])
 
     def inspect(self) -> Inspection:
         _require_gnu_tar()
+        restored.refuse_as_source(self.path)
         if is_gone(self.path):
             raise Gone(
                 f"{self.path} cannot be read: {os.strerror(errno.ENOENT)}.",

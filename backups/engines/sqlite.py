@@ -15,6 +15,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from backups import restored
 from backups.engines._sqlite_connection import connected, journal_mode, require_database
 from backups.engines._sqlite_replace import BLOCK, COMPANIONS, ENDING, OWNER, Rights, replace
 from backups.engines._sqlite_witness import compute, is_damaged, quoted
@@ -60,6 +61,7 @@ class Options(forms.Form):
 class Plugin(Engine):
     label = "SQLite"
     Options = Options
+    beside_on_disk = True
     # What the set that is restored here says; None: nothing is restored.
     _expected: Witness | None = None
 
@@ -80,6 +82,7 @@ class Plugin(Engine):
         return socket.gethostname()
 
     def inspect(self) -> Inspection:
+        restored.refuse_as_source(str(self.path))
         if is_gone(self.path):
             raise Gone(
                 f"{self.path} cannot be opened: {os.strerror(errno.ENOENT)}.",

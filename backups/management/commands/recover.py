@@ -18,8 +18,6 @@ from drcenter.jobs.follow import run_here
 from drcenter.stored import shown
 
 FILES = "files"
-# Databases' names have 63 (PostgreSQL) or 64 (MariaDB) characters at most.
-LONGEST_NAME = 63
 SHOWN = ("state", "place", "message", "hint", "names", "steps", "counts", "differences")
 YES = {"y", "yes", "j", "ja"}
 EPILOG = """
@@ -117,9 +115,11 @@ class Command(BaseCommand):
     def _beside(self, copy: Copy, sources: list[Source], options: dict[str, Any]) -> Recovery:
         names = dict(pair.partition("=")[::2] for pair in options["beside"])
         for source in sources:
-            names.setdefault(source.name, _default_name(copy, source))
+            names.setdefault(source.name, beside.default_name(copy.set, source))
         for name, place in beside.check_places(copy.set.system, sources, names).items():
             self._talk.write(f"  {name} → {place.target}")
+            if warning := beside.exposed(place):
+                self._talk.write(self.style.WARNING(f"  {warning}"))
         self._confirm(options)
         identity = cli.identity_from(options["identity_file"], encrypted=copy.set.encrypted)
         with kept_here():
@@ -157,6 +157,7 @@ class Command(BaseCommand):
     def _conclude(self, recovery: Recovery, as_json: bool) -> int:
         if as_json:
             found = {name: getattr(recovery, name) for name in SHOWN} | {"set": str(recovery.copy.set)}
+            found["places"] = _places(recovery)
             found["safety_set"] = str(recovery.safety_set) if recovery.safety_set else None
             self.stdout.write(json.dumps(found, indent=2))
         else:
@@ -170,10 +171,17 @@ class Command(BaseCommand):
         lines = [f"{recovery.get_state_display()}. {shown(recovery.message)}".strip(), shown(recovery.hint)]
         for line in filter(None, lines):
             self.stdout.write(style(line))
+        for source, target in _places(recovery).items():
+            self.stdout.write(f"  {source} → {target}")
         for source, counted in recovery.counts.items():
             self.stdout.write(f"  {source}: " + ", ".join(f"{name} {rows}" for name, rows in counted.items()))
         for difference in recovery.differences:
             self.stdout.write(self.style.ERROR(f"  {difference}"))
+
+
+def _places(recovery: Recovery) -> dict[str, str]:
+    """Where to look now."""
+    return beside.targets(recovery) if recovery.state == Recovery.State.SUCCEEDED else {}
 
 
 def _arguments(act: ArgumentParser) -> None:
@@ -182,7 +190,7 @@ def _arguments(act: ArgumentParser) -> None:
     act.add_argument("--destination", help=_("which copy (default: the best)"))
     act.add_argument("--source", action="append", default=[], help=_("only this source; may be repeated"))
     act.add_argument("--beside", action="append", default=[], metavar="SOURCE=NAME",
-                     help=_("the new database or directory of a source"))  # fmt: skip
+                     help=_("the new database of a source, or an absolute path (default: below DRC_STATE/restored)"))  # fmt: skip
     act.add_argument("--production", action="store_true", help=_("overwrite the originals"))
     act.add_argument("--host", help=_("the host that is overwritten; asked for if missing"))
     act.add_argument("--without-safety-backup", action="store_true", help=_("for what is beyond saving"))
@@ -201,9 +209,3 @@ def _refuse_contradictions(options: dict[str, Any]) -> None:
         raise cli.usage(_("--host, --without-safety-backup and --without-stop go with --production."))
     if bad := [pair for pair in options["beside"] if "=" not in pair]:
         raise cli.usage(_("Write --beside SOURCE=NAME, not %(pair)s.") % {"pair": bad[0]})
-
-
-def _default_name(copy: Copy, source: Source) -> str:
-    stamp = copy.set.identifier[:15].replace("T", "_").lower()
-    stem = f"{source.system.slug}_{source.name}".replace("-", "_")
-    return f"{stem[: LONGEST_NAME - len(stamp) - 1]}_{stamp}"
