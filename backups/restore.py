@@ -59,7 +59,7 @@ def request_production(  # noqa: PLR0913 - all are named
     `skip_safety`: do not back up what is overwritten first; for a source that cannot be read any more.
     `skip_stop`: do not run the stop commands; for an application that is stopped already, or too broken for that.
     """
-    chosen = chosen_sources(copy, sources)
+    chosen, _left_out = overwritable(chosen_sources(copy, sources))
     hosts = {source.build().host for source in chosen}
     if {word.strip() for word in typed_host.split(",") if word.strip()} != hosts:
         with transaction.atomic():
@@ -90,8 +90,25 @@ def describe_production(
     copy: Copy, sources: Sequence[Source], *, skip_safety: bool = False, skip_stop: bool = False
 ) -> list[str]:
     """What a restore over production will do, in order, one sentence each."""
-    chosen = chosen_sources(copy, sources)
-    return production.describe(copy, chosen, skip_safety=skip_safety, skip_stop=skip_stop)
+    chosen, left_out = overwritable(chosen_sources(copy, sources))
+    steps = production.describe(copy, chosen, skip_safety=skip_safety, skip_stop=skip_stop)
+    leaving = _("Leave out %(source)s: %(reason)s")
+    return [*steps, *(leaving % {"source": name, "reason": reason} for name, reason in left_out.items())]
+
+
+def overwritable(sources: Sequence[Source]) -> tuple[list[Source], dict[str, str]]:
+    """The sources that a restore over production writes, and why it leaves the others out.
+
+    Raises OperationFailed when it would leave out all.
+    """
+    left_out = {source.name: reason for source in sources if (reason := source.build().for_reading)}
+    chosen = [source for source in sources if source.name not in left_out]
+    if not chosen:
+        raise OperationFailed(
+            _("There is nothing to overwrite: %(reason)s") % {"reason": " ".join(dict.fromkeys(left_out.values()))},
+            _("Restore it beside the original."), permanent=True,
+        )  # fmt: skip
+    return chosen, left_out
 
 
 def restorable_sources(copy: Copy) -> tuple[list[Source], list[str]]:

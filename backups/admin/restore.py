@@ -199,7 +199,7 @@ class RestoreProduction(CopyAct):
 
     @property
     def available(self) -> list[Source]:
-        return restorable(self.row)
+        return [source for source in restorable(self.row) if not source.build().for_reading]
 
     @property
     def chosen(self) -> list[Source]:

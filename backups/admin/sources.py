@@ -52,6 +52,10 @@ def fact_labels() -> dict[str, str]:
         "user": _("signed in as"),
         "standby": _("standby"),
         "root": _("read with all rights"),
+        "branch": _("branch"),
+        "unpushed": _("commits that are nowhere else"),
+        "lists": _("lists"),
+        "missing": _("not on this machine"),
     }
 
 

@@ -153,6 +153,11 @@ class Engine(ABC):
     def host(self) -> str:
         """The host that a person has to type before this source is overwritten."""
 
+    @property
+    def for_reading(self) -> str:
+        """Why a restore over production leaves this source out, in a sentence; empty: it does not."""
+        return ""
+
     @abstractmethod
     def inspect(self) -> Inspection:
         """Look without changing anything. Raises OperationFailed (why, and what to do) when out of reach."""

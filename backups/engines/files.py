@@ -20,6 +20,7 @@ from backups.engines._files_patterns import tidy
 from backups.engines._files_snapshot import UNREADABLE, TreeSnapshot, finding_for, witness_of
 from backups.engines._files_tar import restore
 from backups.engines._files_tree import Tree
+from backups.engines._places import beside_path
 from backups.engines._temporary import protected_directory
 from backups.engines.base import Consumer, Engine, Finding, Gone, Inspection, NoScratch, Snapshot, is_gone
 from backups.witness import Witness
@@ -170,14 +171,7 @@ class Plugin(Engine):
             place.drop()
 
     def beside(self, name: str) -> "Plugin":
-        if not name or (not os.path.isabs(name) and os.path.basename(name) != name) or name in {".", ".."}:
-            raise OperationFailed(
-                f"{name!r} is neither a directory's name nor an absolute path.", permanent=True
-            )
-        place = os.path.normpath(os.path.join(os.path.dirname(self.path), name))
-        if os.path.realpath(place) == os.path.realpath(self.path):
-            raise OperationFailed("This is the directory itself, not a place beside it.", permanent=True)
-        return self.replaced(path=place)
+        return self.replaced(path=beside_path(self.path, name))
 
     def prepare(self, *, overwrite: bool) -> None:
         """With `overwrite`, what is there stays: the archive replaces it, and `finish` removes the rest."""

@@ -86,7 +86,7 @@ class Scene:
         return self.ran(recovery) if run else recovery
 
     def beside(self, run: bool = True, **names: str) -> Recovery:
-        chosen = [source for source in (self.database, self.uploads) if source.name in names]
+        chosen = list(self.system.sources.filter(name__in=names))
         recovery = restore.request_beside(
             self.copy, sources=chosen, names=names, requested_by="otto", identity=self.identity
         )

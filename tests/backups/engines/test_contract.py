@@ -13,7 +13,7 @@ from backups.engines import engines
 from backups.engines.base import Engine, NoScratch, is_gone
 from drcenter.errors import OperationFailed
 from drcenter.options import SecretField, validated
-from drcenter.process import Command, find
+from drcenter.process import Command, find, run
 
 VALUE = "sesame-open-up-4711"
 REFERENCE = "env:DRC_TEST_CONTRACT"
@@ -22,13 +22,17 @@ SAMPLES = {
     "command": ({"argv": ["printf", "%s", "{file:pw}"], "restore_argv": ["cat", "{file:pw}"],
                  "secrets": [f"pw={REFERENCE}"]}, [("output", "bin")]),
     "files": ({"path": "PLACE/tree", "exclude": ["vendor"], "keep": ["down"]}, [("tree", "tar"), ("tree-retry-1", "tar")]),
+    "git": ({"path": "PLACE/repository"}, [("status", "txt"), ("unpushed", "bundle")]),
+    "information": ({"directory": "PLACE/information", "leave_out": ["npm-global"]}, [("packages", "txt")]),
     "mariadb": ({"user": "app", "password": REFERENCE, "database": "app"}, [("accounts", "sql"), ("database", "sql")]),
     "postgresql": ({"host": "db", "user": "app", "password": REFERENCE, "database": "app"},
                    [("globals", "sql"), ("database", "sql")]),
     "sqlite": ({"path": "PLACE/app.sqlite", "critical_tables": ["t"]}, [("database", "sqlite3")]),
 }  # fmt: skip
 # Those whose source is on this machine; the others are tried whole against real servers.
-LOCAL = ("command", "files", "sqlite")
+LOCAL = ("command", "files", "git", "information", "sqlite")
+# Those that need no option: what they tell of is this machine.
+WHOLE = ("information",)
 
 
 @pytest.fixture(params=sorted(engines()))
@@ -42,6 +46,7 @@ def engine(name, tmp_path, monkeypatch) -> Engine:
     (tmp_path / "tree").mkdir()
     with closing(sqlite3.connect(tmp_path / "app.sqlite")) as connection:
         connection.execute("CREATE TABLE t (a)")
+    run(Command(("git", "init", "--quiet", str(tmp_path / "repository"))))
     plugin = engines()[name]
     sample = json.loads(json.dumps(SAMPLES[name][0]).replace("PLACE", str(tmp_path)))
     return plugin(validated(plugin.Options, sample))
@@ -63,6 +68,9 @@ def test_it_describes_itself(engine):
 def test_it_can_be_made_from_an_empty_row(name):
     """A row that was never filled in must be shown, not crash the panel."""
     assert engines()[name]({}).options.keys() >= engines()[name].Options().fields.keys()
+    if name in WHOLE:
+        assert validated(engines()[name].Options, {}) == engines()[name]({}).options
+        return
     with pytest.raises(OperationFailed, match="not valid"):
         validated(engines()[name].Options, {})
 
