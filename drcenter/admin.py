@@ -1,15 +1,55 @@
 """Users and groups, in the panel's dress and in the audit trail."""
 
-from django.contrib import admin
+from typing import Any
+
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from drcenter.panel.pages import PanelAdmin
+from drcenter.panel.acts import ActPage
+from drcenter.panel.look import Button, Fact, Record, Tone, Verdict
+from drcenter.panel.pages import PanelAdmin, address
+from drcenter.signin import factors
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
+
+
+class ResetFactors(ActPage):
+    """For somebody whose telephone is gone; from the shell: manage.py sign-in reset NAME."""
+
+    permission = "auth.change_user"
+    action = "signin.reset"
+    dangerous = True
+
+    def title(self) -> str:
+        return _("Remove the second factors of %(user)s?") % {"user": self.row}
+
+    def submit_label(self) -> str:
+        return _("Remove them")
+
+    def facts(self) -> list[Fact]:
+        return [Fact(_("user"), str(self.row)), Fact(_("signs in with"), factors.described(self.row))]
+
+    def steps(self) -> list[str]:
+        return [
+            _("The authenticator app, all passkeys and the recovery codes of this user count no more."),
+            _("The password alone lets in then. Make sure that it is really this person who asks."),
+        ]
+
+    def permitted(self, request: HttpRequest) -> bool:
+        # Whoever may edit users could otherwise take over an administrator whose password leaked.
+        return super().permitted(request) and (request.user.is_superuser or not self.row.is_superuser)
+
+    def perform(self, form: Any) -> str:
+        factors.remove_all(self.row, self.actor)
+        messages.success(self.request, _("The second factors were removed."))
+        return address(self.row)
 
 
 @admin.register(User)
@@ -19,6 +59,21 @@ class UserAdmin(DjangoUserAdmin, PanelAdmin):  # type: ignore[misc, type-arg]
     change_password_form = AdminPasswordChangeForm
     readonly_fields = ("last_login", "date_joined")
     list_display = ("username", "email", "is_active", "is_superuser", "last_login")
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(ResetFactors.as_view(model_admin=self))
+        return [path("<int:pk>/factors/", page, name="auth_user_factors"), *super().get_urls()]
+
+    def record(self, request: HttpRequest, obj: User) -> Record:
+        if not factors.has_factor(obj):
+            verdict = Verdict(_("password only"), Tone.WARN, "password", _("No second factor is set up."))
+            return Record(verdict=verdict)
+        may = request.user.has_perm(ResetFactors.permission) and (
+            request.user.is_superuser or not obj.is_superuser
+        )
+        reset = Button(_("Remove the second factors"), address(obj, "factors"), "phonelink_erase", "risky")
+        verdict = Verdict(_("second factor"), Tone.GOOD, "verified_user", factors.described(obj))
+        return Record(verdict=verdict, buttons=[reset] if may else [])
 
 
 @admin.register(Group)

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -14,7 +15,9 @@ from backups.admin.plans import back_up_button, plan_verdict
 from backups.admin.systems import system_verdict
 from backups.admin.verdicts import set_verdict
 from drcenter.jobs.models import Job, State
+from drcenter.panel.look import Link, Notice, Tone
 from drcenter.panel.pages import to_login
+from drcenter.signin.factors import has_factor
 from drcenter.systems.models import System
 
 SEEN = "backups.view_set"
@@ -36,11 +39,24 @@ def figures(request: HttpRequest) -> dict[str, Any]:
     return {
         "allowed": True,
         "systems": [_card(request, here) for here in systems],
-        "notices": attention(systems, now),
+        "notices": [*attention(systems, now), *_about_oneself(request)],
         "jobs": running + list(queued[:5]),
         # Nothing runs: the page looks again from time to time, for what the schedule begins.
         "every": "2s" if running or queued.exists() else "15s",
     }
+
+
+def _about_oneself(request: HttpRequest) -> list[Notice]:
+    if not request.user.is_authenticated or has_factor(request.user):
+        return []
+    return [
+        Notice(
+            _("You sign in with a password alone."),
+            _("Add an authenticator app or a passkey: a password that leaks opens nothing then."),
+            Tone.FAIR,
+            Link(_("Add a second factor"), reverse("mfa_index")),
+        )
+    ]
 
 
 def _card(request: HttpRequest, here: standing.SystemStanding) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -45,6 +46,19 @@ def number(name: str, default: int, environ: Mapping[str, str] = os.environ) -> 
 
 def words(name: str, default: str = "", environ: Mapping[str, str] = os.environ) -> list[str]:
     return [word.strip() for word in text(name, default, environ).split(",") if word.strip()]
+
+
+def proxies(name: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Addresses, networks, and the word "unix"; anything else is refused."""
+    found = words(name, environ=environ)
+    for word in found:
+        try:
+            word == "unix" or ip_network(word, strict=False)
+        except ValueError:
+            raise ImproperlyConfigured(
+                f'{name} has to be addresses, networks (10.0.0.0/8) or "unix", not "{word}".'
+            ) from None
+    return found
 
 
 def database(url: str) -> dict[str, Any]:

@@ -53,6 +53,14 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
+def account(request: HttpRequest) -> list[dict[str, Any]]:
+    """The menu of the user, at the bottom left."""
+    return [
+        {"title": _("Sign-in and second factor"), "link": reverse("mfa_index")},
+        {"title": _("Change password"), "link": reverse("admin:password_change")},
+    ]
+
+
 def _group(title: str, items: list[dict[str, Any]]) -> dict[str, Any]:
     return {"title": title, "separator": bool(title), "items": items}
 

@@ -51,6 +51,10 @@ BIND = env.text("DRC_BIND", "127.0.0.1:8000")
 # References: a bearer token for /api/backup-status, and an identity for drills on this machine.
 API_TOKEN = env.text("DRC_API_TOKEN_REFERENCE")
 DRILL_IDENTITY = env.text("DRC_DRILL_IDENTITY")
+# Nobody works in the panel without a second factor.
+REQUIRE_MFA = env.truth("DRC_REQUIRE_MFA", False)
+# Whose X-Forwarded-For is believed: addresses and networks, or "unix" for a proxy at the socket.
+TRUSTED_PROXIES = env.proxies("DRC_TRUSTED_PROXIES")
 # Prove PostgreSQL sets also where nothing keeps what they hold from acting as the workers' user.
 PROVE_AS_SELF = env.truth("DRC_PROVE_AS_SELF", False)
 LONG_WORKERS = env.number("DRC_LONG_WORKERS", 2)
@@ -66,11 +70,15 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_q",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "drcenter.apps.DrcenterConfig",
     "drcenter.audit",
     "drcenter.systems",
     "drcenter.notify",
     "drcenter.jobs",
+    "drcenter.signin",
     "backups",
     "integrations",
     "billing_snapshots",
@@ -87,6 +95,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "drcenter.signin.middleware.SecondFactor",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "drcenter.middleware.DisplayTimeZone",
 ]
@@ -117,8 +127,27 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-LOGIN_URL = "admin:login"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "admin:index"
+ACCOUNT_ADAPTER = "drcenter.signin.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_SESSION_REMEMBER = True
+# No mail is sent, none is needed: the panel works where there is no internet.
+ACCOUNT_EMAIL_VERIFICATION = "none"
+MFA_ADAPTER = "drcenter.signin.adapter.FactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_TOTP_ISSUER = "DR Center"
+MFA_FORMS = {
+    "add_webauthn": "drcenter.signin.forms.AddPasskey",
+    "edit_webauthn": "drcenter.signin.forms.RenamePasskey",
+    "authenticate_webauthn": "drcenter.signin.forms.SecondFactor",
+    "login_webauthn": "drcenter.signin.forms.Passkey",
+    "reauthenticate_webauthn": "drcenter.signin.forms.Again",
+}
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 SECURE_SSL_REDIRECT = BEHIND_TLS
@@ -206,6 +235,7 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("drcenter/icon.svg")}
     ],
     "STYLES": [lambda request: static("drcenter/panel.css")],
+    "ACCOUNT": {"navigation": "drcenter.navigation.account"},
     "SIDEBAR": {"show_search": True, "navigation": "drcenter.navigation.sidebar"},
     # A calm blue: green, amber and red are kept for what they say.
     "COLORS": {

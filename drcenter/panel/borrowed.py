@@ -1,7 +1,7 @@
-"""Texts of Unfold and Django whose German is ours (pure: nothing here is called).
+"""Texts of Unfold, Django and allauth whose German is ours (pure: nothing here is called).
 
 Unfold ships no German; Django's German for "Save" is "Sichern", which in a panel of backups reads as
-"back up". Standing here, they are collected into our catalogue, which comes before theirs.
+"back up"; allauth's is familiar with everybody. Standing here, they are collected into our catalogue, which comes before theirs.
 """
 
 from django.utils.translation import gettext_noop, ngettext_lazy
@@ -15,6 +15,16 @@ DJANGO = (
     gettext_noop("History"),
 )
 
+ALLAUTH = (
+    gettext_noop("Username"),
+    gettext_noop("Password"),
+    gettext_noop("Code"),
+    gettext_noop("Authenticator code"),
+    gettext_noop("Use your password"),
+    gettext_noop("Use authenticator app or code"),
+    gettext_noop("Use a security key"),
+)
+
 UNFOLD = (
     gettext_noop("Select record"),
     gettext_noop("Select action"),
@@ -22,7 +32,6 @@ UNFOLD = (
     gettext_noop("Name"),
     gettext_noop("Value"),
     gettext_noop("Default"),
-    gettext_noop("Code"),
     gettext_noop("Current file"),
     gettext_noop("Reset to default"),
     gettext_noop("From"),

@@ -52,7 +52,7 @@ class Visitor:
 
     def sign_in(self, name: str) -> None:
         self.page.goto(f"{self.server}/admin/login/")
-        self.page.fill("#id_username", name)
+        self.page.fill("#id_login", name)
         self.page.fill("#id_password", PASSWORD)
         self.page.click("#login-form button[type=submit]")
         self.page.wait_for_selector("#dashboard")

@@ -40,14 +40,14 @@ class Visitor:
 
     def sign_in(self, user: str, password: str) -> None:
         """Through the form, with its CSRF token. Raises OperationFailed when the panel does not let us in."""
-        address = self.base + reverse("admin:login")
+        address = self.base + reverse("account_login")
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.page(address))
         if token is None:
             raise OperationFailed(_("The login form has no CSRF token."))
         answer = self.session.post(
             address,
             data={
-                "username": user,
+                "login": user,
                 "password": password,
                 "csrfmiddlewaretoken": token[1],
                 "next": reverse("admin:index"),
@@ -64,8 +64,8 @@ class Visitor:
     def page(self, address: str) -> str:
         """The text of a page. Raises OperationFailed for any status but 200, and for the login form in its place."""
         answer = self.session.get(urljoin(self.base, address), timeout=SECONDS)
-        wanted_login = reverse("admin:login") in address
-        if answer.status_code != 200 or (reverse("admin:login") in answer.url and not wanted_login):
+        form = reverse("account_login")
+        if answer.status_code != 200 or (form in answer.url and form not in address):
             raise OperationFailed(
                 _("{address} answered with status {n}.").format(address=address, n=answer.status_code)
             )
