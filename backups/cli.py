@@ -160,3 +160,14 @@ def identity_from(file: str | None, *, encrypted: bool) -> Secret | None:
         return None
     typed = getpass.getpass(_("Identity (AGE-SECRET-KEY-…, empty for none): "))
     return Secret(typed) if typed.strip() else None
+
+
+def destinations_of(name: str | None) -> list[Destination]:
+    """The destination of that name, or all that are enabled. Raises CommandError that lists what there is."""
+    found = Destination.objects.filter(name=name) if name else Destination.objects.filter(enabled=True)
+    if name and not found.exists():
+        known = listed(Destination.objects.order_by("name").values_list("name", flat=True), _("none"))
+        raise usage(
+            _("There is no destination %(name)s. There are: %(known)s") % {"name": name, "known": known}
+        )
+    return list(found.order_by("name"))

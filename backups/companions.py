@@ -34,11 +34,17 @@ def check_digests(copy: ReadableCopy, one: Set) -> str:
     that knows no key the signature has to be ours.
     """
     checksums = copy.content(layout.CHECKSUMS)
+    if one.checksums_sha256 and hashlib.sha256(checksums).hexdigest() != one.checksums_sha256:
+        raise Damaged(
+            f"{layout.CHECKSUMS} is not the one that was published: the copy was changed, or put back."
+        )
     digests = _parsed(checksums)
     for name, digest in digests.items():
         if not name.startswith(("parts/", "../")) and _digest(copy, name) != digest:
             raise Damaged(f"{name}: its digest is not the one in {layout.CHECKSUMS}.")
     manifest = _manifest(copy)
+    if (manifest.system, manifest.identifier) != (one.system.slug, one.identifier):
+        raise Damaged(f"{layout.MANIFEST} is that of another set, {manifest.system}/{manifest.identifier}.")
     if wrong := [part.key for part in manifest.parts if digests.get(part.key) != part.stored_sha256]:
         raise Damaged(f"{layout.MANIFEST} and {layout.CHECKSUMS} say different things of {wrong[0]}.")
     _check_signature(copy, checksums, manifest.signing_key, one.signing_key)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from backups.layout import Manifest, ManifestPart
 
@@ -37,7 +38,10 @@ def _values(manifest: Manifest) -> dict[str, object]:
         "set_name": manifest.identifier,
         "plan": manifest.plan,
         "reason": manifest.reason,
-        "moment": time_text(manifest.moment),
+        "number": manifest.number or "",
+        "predecessor": manifest.predecessor.set if manifest.predecessor else "",
+        "predecessor_sha256": manifest.predecessor.sha256 if manifest.predecessor else "",
+        "moment": time_text(manifest.moment, manifest.time_zone),
         "moment_seconds": int(manifest.moment.timestamp()),
         "encrypted": "1" if manifest.encrypted else "",
         "recipients": " ".join(manifest.recipients),
@@ -82,8 +86,14 @@ def one_line(text: str) -> str:
     return CONTROL.sub(" ", text)
 
 
-def time_text(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+def time_text(moment: datetime, zone: str = "UTC") -> str:
+    """2026-11-20 02:00:00 Europe/Berlin (2026-11-20 01:00:00 UTC): as people there say it, and without doubt."""
+    utc = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    try:
+        local = moment.astimezone(ZoneInfo(zone))
+    except (KeyError, ValueError, OSError):  # No zone, or none that this machine knows.
+        return utc
+    return utc if zone == "UTC" else f"{local:%Y-%m-%d %H:%M:%S} {zone} ({utc})"
 
 
 # ---------------------------------------------------------------------------- RESTORE.md
@@ -174,7 +184,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "plan": prose(manifest.plan),
         "reason": prose(manifest.reason),
         "product": prose(manifest.product),
-        "moment": time_text(manifest.moment),
+        "moment": time_text(manifest.moment, manifest.time_zone),
         "plain": size_text(sum(part.plain_size for part in manifest.parts)),
         "stored": size_text(sum(part.stored_size for part in manifest.parts)),
         "signing_key": manifest.signing_key or "-",

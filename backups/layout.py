@@ -211,13 +211,26 @@ class ManifestPart:
 
 
 @dataclass(frozen=True)
+class Predecessor:
+    """The set of the same system that was made before: its identifier, and the SHA-256 of its checksums.txt."""
+
+    set: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        _require(Identifier.parse(self.set) is not None, "predecessor.set")
+        _require(bool(DIGEST.fullmatch(self.sha256)), "predecessor.sha256")
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A set, in the clear: what `restore.sh`, and a rebuild of the catalogue, need to begin.
 
     Names of tables, plain digests, options and findings are not here but in the details, which are
     encrypted. `capped`: the dump lacks something; the details say what. `recipients`: the age keys
     whose identities read the set. `signing_key`: the fingerprint of the key that signed checksums.txt.
-    Every time is in UTC. Raises OperationFailed when the values make no set.
+    `number` and `predecessor`: the place in the order of the system's sets (succession.py); 0: not known.
+    `time_zone`: the system's, in which people are told of times. Every time is in UTC. Raises OperationFailed when the values make no set.
     """
 
     system: str
@@ -236,11 +249,15 @@ class Manifest:
     capped: bool = False
     signing_key: str = ""
     tools: Mapping[str, str] = field(default_factory=dict)
+    number: int = 0
+    predecessor: Predecessor | None = None
+    time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
         found = Identifier.parse(self.identifier)
         _require(found is not None and found.attempt == self.attempt, "set")
         _require(bool(SYSTEM.fullmatch(self.system)), "system")
+        _require(self.number >= 0, "number")
         for name in ("started_at", "moment", "finished_at"):
             _require(getattr(self, name).tzinfo is not None, name)
         _require(len({part.order for part in self.parts}) == len(self.parts), "parts: order")
@@ -273,6 +290,9 @@ class Manifest:
             "parts": [_part_json(part) for part in sorted(self.parts, key=lambda part: part.order)],
             "recipients": list(self.recipients),
             "tools": dict(self.tools),
+            "number": self.number,
+            "predecessor": dict(vars(self.predecessor)) if self.predecessor else None,
+            "time_zone": self.time_zone,
             **{name: getattr(self, name) for name in (*_TEXTS, "attempt", "capped")},
             **{name: _time_text(getattr(self, name)) for name in _TIMES},
         }
@@ -298,6 +318,7 @@ class Manifest:
             parts=tuple(sorted(map(_part, _get(data, "parts", list)), key=lambda part: part.order)),
             recipients=recipients,
             tools=_tools(_get(data, "tools", dict)),
+            **_since_the_first(data),
             **fields,
         )
 
@@ -321,6 +342,19 @@ def _part(data: Any) -> ManifestPart:
 
 def _details(data: dict[str, Any]) -> StoredObject:
     return StoredObject(_get(data, "key", str), _get(data, "size", int), _get(data, "sha256", str))
+
+
+def _since_the_first(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifests of the first sets do not have."""
+    found: dict[str, Any] = {}
+    if "number" in data:
+        found["number"] = _get(data, "number", int)
+    if data.get("predecessor") is not None:
+        before = _get(data, "predecessor", dict)
+        found["predecessor"] = Predecessor(_get(before, "set", str), _get(before, "sha256", str))
+    if "time_zone" in data:
+        found["time_zone"] = _get(data, "time_zone", str)
+    return found
 
 
 def _tools(data: dict[str, Any]) -> dict[str, str]:

@@ -8,16 +8,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from backups import details, guide, layout, signing
 from backups.destinations.base import Destination, NotThere, Reader
-from backups.layout import Manifest, ManifestPart, StoredObject
+from backups.layout import Manifest, ManifestPart, Predecessor, StoredObject
+from backups.models import Set
 from backups.readback import ReadableCopy
 from backups.references import located, owner_of, within
 from backups.stream import BLOCK, Encoding
 from backups.taking import Taking
 from drcenter.errors import OperationFailed
+from drcenter.systems.models import System
 
 
 def signing_key() -> signing.SigningKey:
@@ -28,6 +31,7 @@ def signing_key() -> signing.SigningKey:
 def publish(taking: Taking) -> None:
     """Write everything but the parts. Raises OperationFailed without a manifest if the attempt was taken over."""
     key = signing_key()
+    _take_number(taking)
     manifest = _manifest(taking, _write_details(taking), key)
     objects = {
         layout.SCRIPT: guide.script(manifest).encode(),
@@ -43,9 +47,28 @@ def publish(taking: Taking) -> None:
         layout.MANIFEST: hashlib.sha256(manifest.to_bytes()).hexdigest(),
     }
     checksums = layout.checksums_text(digests).encode()
+    taking.checksums_sha256 = hashlib.sha256(checksums).hexdigest()
     _put(taking.destination, taking.set.prefix + layout.CHECKSUMS, checksums)
     _put(taking.destination, taking.set.prefix + layout.SIGNATURE, key.sign(checksums))
     _publish_manifest(taking, manifest)
+
+
+def _take_number(taking: Taking) -> None:
+    """The next number of the system: of this attempt alone, also if it fails. Raises OperationFailed if it was
+    taken over."""
+    with transaction.atomic():
+        System.objects.select_for_update().get(pk=taking.set.system_id)
+        number = Set.objects.filter(system=taking.set.system_id).newest_number() + 1
+        if not taking.mine().update(number=number):
+            raise OperationFailed("Another attempt has taken this set over.", permanent=True)
+    taking.set.number = number
+
+
+def _predecessor(one: Set) -> Predecessor | None:
+    """The newest complete set of the system, as it was published."""
+    before = Set.objects.complete().filter(system=one.system_id, number__lt=one.number or 0)
+    newest = before.exclude(checksums_sha256="").order_by("-number").first()
+    return Predecessor(newest.identifier, newest.checksums_sha256) if newest else None
 
 
 def _publish_manifest(taking: Taking, manifest: Manifest) -> None:
@@ -84,7 +107,8 @@ def _manifest(taking: Taking, written: StoredObject, key: signing.SigningKey) ->
         moment=taking.moment or timezone.now(), finished_at=timezone.now(), product=f"drcenter {version('drcenter')}",
         details=written, parts=tuple(_manifest_part(part) for part in taking.parts),
         recipients=tuple(taking.recipients), capped=taking.capped, signing_key=key.fingerprint,
-        tools=_tools(taking),
+        tools=_tools(taking), number=one.number or 0, predecessor=_predecessor(one),
+        time_zone=one.system.time_zone,
     )  # fmt: skip
 
 

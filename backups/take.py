@@ -157,7 +157,7 @@ def _complete(taking: Taking) -> None:
     with transaction.atomic():
         won = taking.mine().update(
             details_size=manifest.details.size, details_sha256=manifest.details.sha256,
-            signing_key=manifest.signing_key,
+            signing_key=manifest.signing_key, checksums_sha256=taking.checksums_sha256,
             state=Set.State.COMPLETE, moment=taking.moment, finished_at=timezone.now(), capped=taking.capped,
             findings=taking.findings, plain_size=sum(part.plain_size for part in taking.parts),
             stored_size=sum(part.stored_size for part in taking.parts), timings=taking.timings,

@@ -63,6 +63,7 @@ class Taking:
         self.moment: datetime | None = None
         # What was published.
         self.manifest: layout.Manifest | None = None
+        self.checksums_sha256 = ""
         # The row says that the set is complete.
         self.published = False
         # The proof found a difference.

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from backups.models.level import RANK, Level, lower
 from backups.models.plan import Destination, Plan, Source, Tier
+from backups.succession import Link
 from drcenter.jobs.models import Job
 from drcenter.systems.models import System
 
@@ -16,6 +17,10 @@ class SetQuerySet(models.QuerySet["Set"]):
     def complete(self) -> "SetQuerySet":
         """Those that exist in storage: a manifest was written."""
         return self.filter(state=Set.State.COMPLETE)
+
+    def newest_number(self) -> int:
+        """The highest number that was ever given to one of them; 0: none was."""
+        return int(self.aggregate(models.Max("number"))["number__max"] or 0)
 
 
 class Set(models.Model):
@@ -72,6 +77,9 @@ class Set(models.Model):
         _("SHA-256 of the stored bytes"), max_length=64, blank=True, editable=False
     )
     signing_key = models.CharField(max_length=64, blank=True, editable=False)
+    checksums_sha256 = models.CharField(max_length=64, blank=True, editable=False)
+    # The place in the order of the system's sets (succession.py); never given twice.
+    number = models.PositiveIntegerField(_("number"), null=True, editable=False)
     # Without these it does not restore: it refers to objects in their folders (backups.references).
     needs = models.ManyToManyField(
         "self", symmetrical=False, related_name="needed_by", blank=True, verbose_name=_("needs"), editable=False,
@@ -112,6 +120,11 @@ class Set(models.Model):
     def prefix(self) -> str:
         """The folder of the set in every destination, with a slash at the end."""
         return f"{self.system.slug}/{self.identifier}/"
+
+    @property
+    def link(self) -> Link:
+        """Its place in the succession, as far as the catalogue knows it."""
+        return Link(self.identifier, self.number or 0, self.checksums_sha256)
 
     def best_level(self) -> str:
         """What its complete copies have shown; *stored* at most when the dump lacks something."""

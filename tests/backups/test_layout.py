@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backups import layout
-from backups.layout import Identifier, Manifest, ManifestPart, StoredObject
+from backups.layout import Identifier, Manifest, ManifestPart, Predecessor, StoredObject
 from drcenter.errors import OperationFailed
 from drcenter.process import Command, run
 
@@ -141,6 +141,7 @@ class TestChecksums:
             layout.parse_checksums(f"{DIGEST}  good\n{line}\n")
 
 
+SINCE_THE_FIRST = {"number", "predecessor", "time_zone"}
 texts = st.text(max_size=30)
 times = st.datetimes(timezones=st.just(UTC))
 sizes = st.integers(0, 1 << 60)
@@ -167,7 +168,9 @@ def manifests(draw):
         started_at=draw(times), moment=draw(times), finished_at=draw(times), product=draw(texts),
         details=StoredObject(layout.details_key(encrypted=encrypted), draw(sizes), draw(digests)),
         parts=tuple(parts), recipients=recipients, capped=draw(st.booleans()), signing_key=draw(texts),
-        tools=draw(st.dictionaries(texts, texts, max_size=3)),
+        tools=draw(st.dictionaries(texts, texts, max_size=3)), number=draw(st.integers(0, 1 << 40)),
+        predecessor=draw(st.none() | st.builds(Predecessor, st.just(layout.new_identifier(NOW, attempt)), digests)),
+        time_zone=draw(texts),
     )  # fmt: skip
 
 
@@ -189,8 +192,9 @@ class TestManifest:
         """The list of fields is a promise: no name of a table, no plain digest."""
         data = json.loads(MANIFEST.to_bytes())
         assert sorted(data) == [
-            "attempt", "capped", "details", "encrypted", "finished_at", "moment", "parts", "plan", "product", "reason",
-            "recipients", "set", "signing_key", "started_at", "system", "system_name", "tools", "version",
+            "attempt", "capped", "details", "encrypted", "finished_at", "moment", "number", "parts", "plan", "predecessor",
+            "product", "reason", "recipients", "set", "signing_key", "started_at", "system", "system_name", "time_zone",
+            "tools", "version",
         ]  # fmt: skip
         assert sorted(data["parts"][0]) == [
             "encrypted", "engine", "key", "name", "order", "plain_size", "source", "stored_sha256", "stored_size",
@@ -247,7 +251,14 @@ class TestManifest:
         except OperationFailed as error:
             assert error.permanent
 
-    @pytest.mark.parametrize("name", sorted(json.loads(MANIFEST.to_bytes())))
+    def test_the_first_sets_have_no_number_and_no_zone(self):
+        data = json.loads(MANIFEST.to_bytes())
+        for name in SINCE_THE_FIRST:
+            del data[name]
+        manifest = Manifest.from_bytes(json.dumps(data).encode())
+        assert (manifest.number, manifest.predecessor, manifest.time_zone) == (0, None, "UTC")
+
+    @pytest.mark.parametrize("name", sorted(json.loads(MANIFEST.to_bytes()).keys() - SINCE_THE_FIRST))
     def test_a_field_that_is_missing_is_refused(self, name):
         data = json.loads(MANIFEST.to_bytes())
         del data[name]

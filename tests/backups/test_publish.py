@@ -1,5 +1,7 @@
 """What makes parts a set: the manifest last, and only by the attempt that still owns the row."""
 
+import hashlib
+
 import pytest
 
 from backups import publish, take
@@ -86,6 +88,27 @@ def test_a_manifest_of_an_attempt_that_is_overtaken_meanwhile_goes_first(
     assert run_job(wanted.job_id) == "failed"
     assert "taken this set over" in Job.objects.get(pk=wanted.job_id).message
     assert left == [False, []]
+
+
+def test_sets_have_numbers_and_name_the_one_before(plan, destination, monkeypatch) -> None:
+    """The number of a try that fails is not given again: a leftover of it is no fork."""
+    first = good(plan)
+    with monkeypatch.context() as broken:
+        broken.setattr(publish.signing.SigningKey, "sign", lambda self, content: b"nothing" / 0)
+        assert taken(plan).state == Set.State.FAILED
+    second = good(plan)
+    manifests = [
+        Manifest.from_bytes(ReadableCopy(destination.build(), one.prefix).content(MANIFEST))
+        for one in (first, second)
+    ]
+    assert [manifest.number for manifest in manifests] == [first.number, second.number] == [1, 3]
+    checksums = ReadableCopy(destination.build(), first.prefix).content("checksums.txt")
+    assert manifests[0].predecessor is None
+    before = manifests[1].predecessor
+    assert before is not None
+    assert (before.set, before.sha256) == (first.identifier, hashlib.sha256(checksums).hexdigest())
+    assert first.checksums_sha256 == before.sha256
+    assert manifests[1].time_zone == "Europe/Berlin"
 
 
 @pytest.mark.parametrize("name", ["restore.sh", "checksums.txt", MANIFEST])

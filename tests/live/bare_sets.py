@@ -58,11 +58,12 @@ def make(place: Path, patch: pytest.MonkeyPatch, mariadb: Any, postgresql: Any) 
 
 
 def make_open(place: Path) -> Origin:
-    """A set that is not encrypted, of files alone."""
+    """A set that is not encrypted, of files alone; its successor lies beside it."""
     tree = plant_tree(place / "tree")
     folder, identity, public = _take(
         place, {"uploads": ("files", "storage", {"path": str(tree)})}, encrypt=False
     )
+    _run(Plan.objects.get(), place)
     return Origin(folder, identity, "", public, tree, tree, {}, None)
 
 
@@ -72,13 +73,19 @@ def _take(place: Path, options: dict[str, Any], *, encrypt: bool) -> tuple[Path,
     identity = pyrage.x25519.Identity.generate()
     plan = _plan(place / "sets", options, encrypt=encrypt)
     RecoveryKey.objects.create(name="safe", recipient=str(identity.to_public()))
+    one = _run(plan, place)
+    with override_settings(STATE_DIR=place):
+        public = publish.signing_key().public_pem
+    return place / "sets" / one.prefix, str(identity), public
+
+
+def _run(plan: Plan, place: Path) -> Set:
     with override_settings(STATE_DIR=place), kept_here():
         job = take.request(plan, requested_by="test").job
         run_job(job.pk)
-        public = publish.signing_key().public_pem
     one = Set.objects.get(job=job)
     assert one.state == Set.State.COMPLETE, (one.message, one.hint)
-    return place / "sets" / one.prefix, str(identity), public
+    return one
 
 
 def _plan(place: Path, options: dict[str, Any], *, encrypt: bool) -> Plan:

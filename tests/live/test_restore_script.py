@@ -377,6 +377,30 @@ class TestDamage:
         assert verified.returncode != 0 and "Verified Successfully" not in verified.stdout
         assert bare.run("sh", "restore.sh", "check", "--key", "/root/key.pem").returncode == 1
 
+    def test_the_set_before_it_lies_beside_it(self, open_origin, machine):
+        """As in the store: whether the predecessor is what this set saw, and whether newer ones are there."""
+        others = [one.parent for one in open_origin.folder.parent.glob("*/manifest.json")]
+        newest = next(one for one in others if one != open_origin.folder)
+        for folder in (open_origin.folder, newest):
+            shutil.copytree(folder, machine.root / "srv" / folder.name)
+        here, there = f"/srv/{newest.name}", f"/srv/{open_origin.folder.name}"
+        listed = machine.run("sh", "restore.sh", "list", directory=there)
+        assert f"NEWER sets of this system lie beside this one: {newest.name}" in listed.stdout
+        assert "It is number 1 of" in listed.stdout
+        checked = machine.run("sh", "restore.sh", "check", directory=here)
+        assert checked.returncode == 0 and "is the one that this one was made after" in checked.stdout
+        assert "NEWER" not in checked.stdout
+        sums = machine.root / "srv" / open_origin.folder.name / "checksums.txt"
+        sums.write_text(sums.read_text() + "\n")
+        assert (
+            "was CHANGED after this one was made"
+            in machine.run("sh", f"{here}/restore.sh", "check", directory="/").stdout
+        )
+        renamed = machine.run(
+            "sh", "-c", f"mv {here} {there}x && sh {there}x/restore.sh check", directory="/"
+        )
+        assert "This folder is not called" in renamed.stdout
+
     def test_the_signature_of_another_key(self, bare):
         bare.run("sh", "-c", "openssl genpkey -algorithm ed25519 | openssl pkey -pubout -out /root/key.pem")
         done = bare.run("sh", "restore.sh", "check", "--key", "/root/key.pem")

@@ -8,6 +8,7 @@ list_part() {
 list_set() {
     age_hours=$((($(date +%s) - moment_seconds) / 3600))
     say "$system_name ($system), set $set_name, plan $plan, taken because: $reason"
+    [ -z "$number" ] || say "It is number $number of this system's sets."
     say "The data are of $moment: $((age_hours / 24)) days and $((age_hours % 24)) hours old now."
     [ -z "$capped" ] || say "WARNING: the dump is incomplete; log.txt and the details say what is missing."
     if [ -n "$encrypted" ]; then
@@ -17,6 +18,7 @@ list_set() {
     fi
     printf '\n%3s  %-16s %-14s %-12s %-12s %12s %12s\n' "" source part tier engine plain stored
     each_part list_part
+    tell_newer
     say ""
     if [ -n "$encrypted" ] && [ -z "$identity" ]; then
         say "Where each source goes is encrypted, too: --identity FILE shows it."
@@ -61,12 +63,42 @@ check_set() {
         die "something is damaged or missing (see above). Use another copy of the set."
     check_covered
     say "All files are as they were written."
+    check_predecessor
+    tell_newer
     if [ -n "$identity" ] || [ -z "$encrypted" ]; then
         need_identity
         each_part check_part || exit 1
         say "All parts can be unpacked."
     fi
     [ -n "$key" ] || say "Whether they are ours was not checked: --key key.pem, from the recovery kit."
+}
+
+# The set before this one, if it lies beside it as in the store: is it the one that this one was made after?
+check_predecessor() {
+    case $(basename -- "$here") in
+    "$set_name") ;;
+    *) say "This folder is not called $set_name, as the set is: somebody renamed it, or put it in another one's place." ;;
+    esac
+    before=$here/../$predecessor/checksums.txt
+    [ -n "$predecessor" ] && [ -f "$before" ] || return 0
+    found=$(sha256sum <"$before")
+    if [ "${found%% *}" = "$predecessor_sha256" ]; then
+        say "The set before it, $predecessor, is the one that this one was made after."
+    else
+        say "WARNING: the set before it, $predecessor, was CHANGED after this one was made. Do not use that one."
+    fi
+}
+
+# Sets of the system with a higher number that lie beside this one. What their manifests say is only a hint.
+tell_newer() {
+    newer=
+    for n_path in "$here"/../*/manifest.json; do
+        n_name=$(basename -- "$(dirname -- "$n_path")")
+        case $n_name in *[!0-9TZa-f-]*) continue ;; [0-9]*T*Z-*-a[1-9]*) ;; *) continue ;; esac
+        n_number=$(sed -n 's/^  "number": \([0-9]\{1,9\}\),\{0,1\}$/\1/p' "$n_path")
+        if [ -n "$n_number" ] && [ -n "$number" ] && [ "$n_number" -gt "$number" ]; then newer="$newer $n_name"; fi
+    done
+    [ -z "$newer" ] || say "NEWER sets of this system lie beside this one:$newer"
 }
 
 # Unpacked to nowhere; a tree of files is also listed to its end, by the tar that would restore it.

@@ -11,8 +11,8 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import cli, take, verify
-from backups.models import Copy, Level, Set, Verification
+from backups import cli, take, trace, verify
+from backups.models import Copy, Destination, Level, Set, Verification
 from backups.models.level import at_least
 from backups.status import damage, damaged, report
 from drcenter.errors import OperationFailed
@@ -31,6 +31,7 @@ EPILOG = """
   manage.py backup status [--json]               exit code 3 when something is overdue or not good enough
   manage.py backup verify shop --level proven    the newest set of shop
   manage.py backup verify --all --level intact
+  manage.py backup succession [SYSTEM] [--destination NAME]   exit code 3 when something was put back or made anew
 
 Exit codes: 0 fine, 1 failed, 2 usage, 3 needs attention.
 """
@@ -58,6 +59,9 @@ class Command(BaseCommand):
             "--json", action="store_true", help=_("print JSON")
         )
         self._verify_arguments(act("verify", _("check sets again")))
+        succession = act("succession", _("was something put back, taken out or made anew in the stores?"))
+        succession.add_argument("system", nargs="?", help=_("only the sets of this system"))
+        succession.add_argument("--destination", help=_("only at this destination"))
 
     def _run_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("system")
@@ -79,6 +83,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         acts = {"run": self._run, "list": self._list, "status": self._status, "verify": self._verify}
+        acts["succession"] = self._succession
         try:
             code = acts[options["act"]](options)
         except OperationFailed as error:
@@ -174,6 +179,29 @@ class Command(BaseCommand):
         except (OperationFailed, CommandError) as error:
             self.stderr.write(self.style.ERROR(f"{one}: {error}"))
             return cli.FAILED
+
+    def _succession(self, options: dict[str, Any]) -> int:
+        systems = (
+            [cli.system_named(options["system"])] if options["system"] else System.objects.order_by("slug")
+        )
+        code = cli.FINE
+        for system in systems:
+            for destination in cli.destinations_of(options["destination"]):
+                code = max(code, self._trace(system, destination))
+        return code
+
+    def _trace(self, system: System, destination: Destination) -> int:
+        traced = trace.trace(system, destination)
+        where = f"{system.slug} @ {destination}"
+        self.stdout.write(
+            _("%(where)s: %(count)d sets, the newest is number %(newest)d")
+            % {"where": where, "count": traced.found, "newest": traced.newest}
+        )
+        for text in traced.remarks:
+            self.stdout.write(f"  {text}")
+        for text in traced.alarming:
+            self.stderr.write(self.style.ERROR(f"  {text}"))
+        return cli.NEEDS_ATTENTION if traced.alarming else cli.FINE
 
     def _verify_one(self, one: Set, options: dict[str, Any]) -> int:
         copy = cli.copy_of(one, options["destination"])
