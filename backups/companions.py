@@ -1,6 +1,9 @@
 """Checks what stands beside the parts of a set: without manifest and details the parts are only bytes."""
 
 import hashlib
+from collections.abc import Callable
+
+from django.utils.translation import gettext as _
 
 from backups import layout, publish, signing
 from backups.decode import BLOCK, Damaged
@@ -10,8 +13,13 @@ from backups.models import Set
 from backups.readback import ReadableCopy
 from drcenter.errors import OperationFailed
 
+# What no restore by this product needs: people, and a restore without it, do.
+BYSTANDERS = frozenset({layout.SCRIPT, layout.GUIDE, layout.LOG})
+# Takes the sentence about one of them that is damaged, instead of Damaged.
+Tolerate = Callable[[str], None]
 
-def check_there(copy: ReadableCopy, one: Set) -> None:
+
+def check_there(copy: ReadableCopy, one: Set, tolerate: Tolerate | None = None) -> None:
     """Raises Damaged, which names what is missing, or details of another size. Reads nothing."""
     details = layout.details_key(encrypted=one.encrypted)
     names = (
@@ -21,14 +29,16 @@ def check_there(copy: ReadableCopy, one: Set) -> None:
         try:
             found = copy.destination.head(copy.prefix + name)
         except NotThere:
+            if tolerate is not None and name in BYSTANDERS:
+                continue  # `check_digests` tells.
             raise Damaged(f"{name} is missing: without it this copy is no complete set.") from None
         if name == details and one.details_size not in {None, found.size}:
             raise Damaged(f"{name}: the stored size is {found.size}, it was {one.details_size}.")
 
 
-def check_digests(copy: ReadableCopy, one: Set) -> str:
+def check_digests(copy: ReadableCopy, one: Set, tolerate: Tolerate | None = None) -> str:
     """The digest that the details of the set have to have. Raises Damaged unless everything beside the parts has
-    its digest and its signature.
+    its digest and its signature; with `tolerate`, only for what a restore needs.
 
     What is trusted is the row: with which key the set was signed is not for the set in the store to say. Of a row
     that knows no key the signature has to be ours.
@@ -40,8 +50,14 @@ def check_digests(copy: ReadableCopy, one: Set) -> str:
         )
     digests = _parsed(checksums)
     for name, digest in digests.items():
-        if not name.startswith(("parts/", "../")) and _digest(copy, name) != digest:
+        if name.startswith(("parts/", "../")) or _digest_or_none(copy, name) == digest:
+            continue
+        if tolerate is None or name not in BYSTANDERS:
             raise Damaged(f"{name}: its digest is not the one in {layout.CHECKSUMS}.")
+        tolerate(
+            _("%(name)s beside the parts is damaged or missing; the restore does not need it.")
+            % {"name": name}
+        )
     manifest = _manifest(copy)
     if (manifest.system, manifest.identifier) != (one.system.slug, one.identifier):
         raise Damaged(f"{layout.MANIFEST} is that of another set, {manifest.system}/{manifest.identifier}.")
@@ -81,9 +97,12 @@ def _manifest(copy: ReadableCopy) -> Manifest:
         raise Damaged(f"{layout.MANIFEST}: {error.message}") from error
 
 
-def _digest(copy: ReadableCopy, name: str) -> str:
+def _digest_or_none(copy: ReadableCopy, name: str) -> str | None:
     digest = hashlib.sha256()
-    with copy.stored(name) as source:
-        while block := source.read(BLOCK):
-            digest.update(block)
+    try:
+        with copy.stored(name) as source:
+            while block := source.read(BLOCK):
+                digest.update(block)
+    except NotThere:
+        return None
     return digest.hexdigest()

@@ -15,14 +15,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from backups import aftermath, engines, layout, take
-from backups.engines.base import Engine, Gone
+from backups.engines.base import Engine, Gone, Untouched
 from backups.models import Copy, Part, Plan, Recovery, Set, Source
 from backups.placing import by_source, place_source
 from backups.recovering import Recovering
 from backups.taking import Taking
 from backups.witness import Witness, differences
 from drcenter.errors import OperationFailed
-from drcenter.systems.commands import check_commands, run_commands
+from drcenter.systems.commands import check_commands, is_gone, run_commands
 from drcenter.systems.models import System
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,14 @@ def _shown(commands: Sequence[Sequence[str]]) -> list[str]:
 
 def check(recovering: Recovering) -> None:
     """Raises OperationFailed, before anything is done, for what would only turn up half-way."""
-    check_commands(recovering.set.system, skip_stop=recovering.recovery.skip_stop)
+    system = recovering.set.system
+    check_commands(system, skip_stop=recovering.recovery.skip_stop)
+    if is_gone(system):
+        recovering.context.log(
+            _("%(directory)s is gone: the application can only be started if the restore brings it back.")
+            % {"directory": system.commands_directory},
+            "warning",
+        )
     if not recovering.recovery.skip_safety and _safety_plan(recovering) is None:
         raise OperationFailed(
             _("There is no plan any more that says where the safety set is to be kept."),
@@ -140,6 +147,9 @@ class _Act:
             return
         sources = [source for source, _parts in recovering.sources() if not self._is_gone(source)]
         if not sources:
+            self.context.log(
+                _("Nothing is left of any source: there is no safety set to go back to."), "warning"
+            )
             return
         taking = Taking(self.context, _safety_row(recovering))
         with recovering.step(_("safety backup"), str(taking.set)):
@@ -169,7 +179,11 @@ class _Act:
         self.touched.append(source)
         with recovering.step(_("overwrite"), f"{place.target} @ {place.host}"):
             self.context.sure()
-            self._make_way(place, expected)
+            try:
+                self._make_way(place, expected)
+            except Untouched:
+                self.touched.remove(source)
+                raise
             place_source(self.context, recovering.readable, parts, place, expected)
         with recovering.step(_("compare"), place.target):
             found = place.witness()

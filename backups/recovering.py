@@ -38,6 +38,8 @@ class Recovering:
         self.details: dict[str, Any] = {}
         # What the recovery's state becomes on a failure, once production was touched.
         self.end_state = ""
+        # What is wrong, and no obstacle.
+        self.warnings: list[str] = []
         # What else has to be said at the end: why the way back failed, and what to do now.
         self.afterword = ""
         self.hint = ""
@@ -48,6 +50,10 @@ class Recovering:
         """True if it ended because somebody wanted it to: a child that was killed for that fails like any other."""
         self._stopped |= isinstance(error, Cancelled | KeyboardInterrupt) or self.context.cancelled
         return self._stopped
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(redact(text))
+        self.context.log(text, "warning")
 
     @property
     def readable(self) -> ReadableCopy:

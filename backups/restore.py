@@ -190,6 +190,7 @@ def restore_job(context: JobContext, pk: int) -> None:
         _restore(recovering)
     except BaseException as error:
         raise _fail(recovering, error) from error
+    recovering.recovery.message = " ".join(recovering.warnings)
     _finish(recovering, Recovery.State.SUCCEEDED)
 
 
@@ -213,8 +214,8 @@ def _check_parts(recovering: Recovering) -> None:
     """Nothing is touched before all that will be written, and what it will be compared with, is known to be good."""
     copy, one = recovering.readable, recovering.set
     try:
-        companions.check_there(copy, one)
-        digest = companions.check_digests(copy, one)
+        companions.check_there(copy, one, recovering.warn)
+        digest = companions.check_digests(copy, one, recovering.warn)
         recovering.details = details.read(copy, encrypted=one.encrypted, stored_sha256=digest)
     except Damaged as error:
         _note_damage(recovering, error)
@@ -301,7 +302,7 @@ def _title(recovery: Recovery, state: str) -> str | Promise:
 def _event(recovery: Recovery) -> Event:
     if recovery.state != Recovery.State.SUCCEEDED:
         return Event.FAILURE
-    return Event.WARNING if recovery.differences else Event.SUCCESS
+    return Event.WARNING if recovery.differences or recovery.message else Event.SUCCESS
 
 
 def ended(job: Job) -> None:

@@ -69,9 +69,12 @@ class BesideForm(PanelForm):
                 required=False, initial=True, label=source.name
             )
             label, initial = _proposed(row, source)
+            # A path is long: in an area it is seen as a whole, on a telephone too.
+            area = forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "autocapitalize": "off"})
             self.fields[f"name_{source.pk}"] = forms.CharField(
-                required=False, max_length=LONGEST_PATH, label=label, initial=initial
-            )
+                required=False, max_length=LONGEST_PATH, label=label, initial=initial,
+                widget=area if initial.startswith("/") else forms.TextInput(),
+            )  # fmt: skip
         if row.encrypted:
             self.fields["identity"] = IdentityField().for_set(row)
         self.dress()

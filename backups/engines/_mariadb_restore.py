@@ -10,10 +10,13 @@ from backups.engines._mariadb_catalog import Catalog, split_account
 from backups.engines._mariadb_columns import quoted
 from backups.engines._mariadb_commands import Login, Selection
 from backups.engines._mariadb_connect import Connection, connected, denied, execute
+from backups.engines.base import Untouched
 from drcenter.errors import OperationFailed
 
 # Of an account or grant that the restore cannot make: the longest part of the statement that is shown.
 SHOWN = 120
+# A lock that did not come in time; two sessions that wait for each other.
+LOCKED = (1205, 1213)
 # How long a table may be held by others (the server's default is a day).
 LOCK_WAIT_SECONDS = 60
 
@@ -38,9 +41,34 @@ def make_ready(login: Login, selection: Selection, *, overwrite: bool) -> bool:
                 permanent=True,
             )
         execute(connection, f"SET SESSION foreign_key_checks=0, lock_wait_timeout={LOCK_WAIT_SECONDS}")
+        _drop_tables(connection, catalog)
         for statement in statements:
             execute(connection, statement)
     return created
+
+
+def _drop_tables(connection: Connection, catalog: Catalog) -> None:
+    """All of them, or none: each is locked before the first is dropped. Raises Untouched while others use one.
+
+    A table that cannot be locked for another reason (it is broken, the right is missing) is dropped all the same.
+    """
+    tables = [quoted(table.name) for table in catalog.tables]
+    if not tables:
+        return
+    try:
+        execute(connection, "LOCK TABLES " + ", ".join(f"{name} WRITE" for name in tables))
+    except pymysql.err.Error as error:
+        if error.args[0] not in LOCKED:
+            return
+        raise Untouched(
+            f"Others use tables of {catalog.database}, and did not let go of them for {LOCK_WAIT_SECONDS} s:"
+            f" {error.args[1]} (error {error.args[0]}).",
+            "Stop queue workers, cron jobs and open clients, or end their sessions (SHOW PROCESSLIST, KILL), and try"
+            " again.",
+        ) from None
+    for name in tables:
+        execute(connection, f"DROP TABLE {name}")
+    execute(connection, "UNLOCK TABLES")
 
 
 def _exists(connection: Connection, database: str) -> bool:

@@ -12,9 +12,19 @@ from psycopg import errors, sql
 
 from backups.engines._postgresql_address import Address, Connection, connected
 from backups.engines._postgresql_objects import render
+from backups.engines.base import Untouched
 from drcenter.errors import OperationFailed
 
 MAINTENANCE = ("postgres", "template1", "defaultdb")
+
+# How long a table may be held by others.
+LOCK_TIMEOUT = "60s"
+
+TABLES = """
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND <user schema> AND pg_catalog.pg_has_role(c.relowner, 'USAGE') ORDER BY 1
+"""
 
 # Anything in a schema that no extension made; `pg_depend` knows for every kind of object.
 INSIDE = """
@@ -31,7 +41,7 @@ CLEAR = """
 DECLARE
   one record;
 BEGIN
-  SET LOCAL lock_timeout = '60s';
+  SET LOCAL lock_timeout = '<patience>';
   <outside>
   FOR one IN <inside> LOOP
     CONTINUE WHEN one.identity IS NULL;  -- It went with another one.
@@ -133,7 +143,7 @@ SELECT count(*) FROM pg_catalog.pg_namespace n WHERE <user schema> AND n.nspname
 
 def clear_statement(schemas: Sequence[str]) -> str:
     """One statement that empties these schemas, or the whole database."""
-    body = CLEAR.replace("<inside>", INSIDE.strip())
+    body = CLEAR.replace("<inside>", INSIDE.strip()).replace("<patience>", LOCK_TIMEOUT)
     body = body.replace("<outside>", "" if schemas else OUTSIDE)
     body = body.replace("<public>", PUBLIC if not schemas or "public" in schemas else "")
     return f"DO $drcenter_clear${render(body, schemas)}$drcenter_clear$"
@@ -153,6 +163,30 @@ def ensure_empty(connection: Connection, address: Address, schemas: Sequence[str
             "Restore into another database, or choose to overwrite it.",
             permanent=True,
         )
+
+
+def require_unlocked(address: Address, schemas: Sequence[str]) -> None:
+    """Raises Untouched while others use a table that the load would drop: it would wait as long, and fail.
+
+    What this user may not lock, the load will tell.
+    """
+    with connected(address) as connection:
+        tables = connection.execute(render(TABLES, schemas).encode()).fetchall()
+        try:
+            connection.execute("BEGIN")
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
+            for (name,) in tables:
+                connection.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE".encode())
+        except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
+            raise Untouched(
+                f"Others use tables of {address.database}, and did not let go of them for {LOCK_TIMEOUT}: {error}",
+                "Stop queue workers, cron jobs and open clients, or end their sessions (pg_stat_activity,"
+                " pg_terminate_backend), and try again.",
+            ) from None
+        except (errors.InsufficientPrivilege, errors.UndefinedTable):
+            return
+        finally:
+            connection.execute("ROLLBACK")
 
 
 def create_database(address: Address, like: dict[str, Any]) -> bool:

@@ -34,6 +34,10 @@ class Gone(OperationFailed):
     """There is nothing left of the source: no file, no directory, no such database."""
 
 
+class Untouched(OperationFailed):
+    """Raised by `prepare`: what is there could not be cleared, and nothing of it was changed."""
+
+
 def is_gone(path: str | Path) -> bool:
     """True only if the system says that nothing is there: a refusal, or a mount that is dead, is not nothing."""
     try:
@@ -192,6 +196,7 @@ class Engine(ABC):
         """Make this place ready for `consumer`: create it. With `overwrite`, clear what is there.
 
         Without `overwrite`, raises OperationFailed when it exists and is not empty: nothing is lost.
+        Raises Untouched when others use what would be cleared (a lock): nothing is lost either.
         """
 
     def make_room(self, witness: Witness | None) -> None:

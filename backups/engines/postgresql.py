@@ -11,7 +11,13 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from backups.engines._postgresql_address import Address, address_of, connected
-from backups.engines._postgresql_clear import clear_statement, create_database, drop_database, ensure_empty
+from backups.engines._postgresql_clear import (
+    clear_statement,
+    create_database,
+    drop_database,
+    ensure_empty,
+    require_unlocked,
+)
 from backups.engines._postgresql_commands import check_client, load_command, newest_client
 from backups.engines._postgresql_contents import count_rows
 from backups.engines._postgresql_globals import AFTER_COPY, BEFORE_COPY, ROLES_STAY
@@ -175,6 +181,7 @@ class Plugin(Engine):
             self._made = True
             return
         if overwrite:
+            require_unlocked(address, self._schemas)
             self._clear = True
             return
         with connected(address) as connection:

@@ -18,19 +18,27 @@ TAIL = 4096
 def check_commands(system: System, *, skip_stop: bool = False) -> None:
     """Raises OperationFailed when a command of the system could not even be started. Runs nothing.
 
-    `skip_stop`: its stop commands will not be needed.
+    `skip_stop`: its stop commands will not be needed, and the directory of the commands may be gone: the restore
+    may bring it back, before the first of the others runs.
 
     Asked before anything is touched: a missing `php` must not turn up when the application is to be started.
     """
     stop = [] if skip_stop else system.pause_command
+    gone = skip_stop and is_gone(system)
     for words in [*stop, *system.after_restore_command, *system.resume_command]:
+        if gone and "/" in words[0]:
+            continue
         try:
-            command = command_for(system, words)
-            find(command.argv[0])
+            find(words[0] if gone else command_for(system, words).argv[0])
         except OperationFailed as error:
             raise OperationFailed(
                 f"{' '.join(words)}: {error.message}", error.hint, permanent=error.permanent
             ) from error
+
+
+def is_gone(system: System) -> bool:
+    """The directory of its commands is not there."""
+    return bool(system.commands_directory) and not os.path.lexists(system.commands_directory)
 
 
 def run_commands(

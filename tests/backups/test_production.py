@@ -1,6 +1,7 @@
 """A restore over production: its steps, what it refuses, what it leaves alone."""
 
 import hashlib
+import shutil
 import threading
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from drcenter.errors import OperationFailed
 from drcenter.jobs.models import State
 from drcenter.jobs.work import run_job
 from tests.backups.overwriting import ALL, failing, steps
-from tests.backups.scene import Scene, scene
+from tests.backups.scene import Scene, flip, scene
 
 __all__ = ["scene"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -95,6 +96,43 @@ def test_of_what_is_gone_nothing_is_saved_and_the_rest_is(scene: Scene) -> None:
     assert [
         "NOTHING IS LEFT" in step["target"] for step in recovery.steps if step["step"] == "nothing to save"
     ] == [True]
+
+
+def test_where_nothing_is_left_at_all_there_is_no_safety_set(scene: Scene) -> None:
+    before = scene.everything()
+    scene.database_path.unlink()
+    shutil.rmtree(scene.directory)
+    recovery = scene.over()
+    assert recovery.state == Recovery.State.SUCCEEDED, recovery.message
+    assert scene.everything() == before
+    assert recovery.safety_set is None and not Set.objects.filter(reason="safety").exists()
+    assert [step["step"] for step in recovery.steps].count("nothing to save") == 2
+    assert "no safety set to go back to" in "".join(line.text for line in scene.job(recovery).lines.all())
+
+
+@pytest.mark.parametrize("name", ["RESTORE.md", "log.txt", "restore.sh"])
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_what_only_people_read_stops_no_restore(scene: Scene, name: str, damage: str) -> None:
+    before = scene.everything()
+    scene.damage()
+    path = Path(scene.copy.destination.options["path"]) / scene.copy.set.prefix / name
+    flip(path) if damage == "changed" else path.unlink()
+    recovery = scene.over()
+    assert recovery.state == Recovery.State.SUCCEEDED, recovery.message
+    assert recovery.message.startswith(f"{name} beside the parts is damaged or missing")
+    assert scene.everything() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "checksums.txt", "checksums.txt.sig", "details.json.zst.age"]
+)
+def test_what_a_restore_needs_does(scene: Scene, name: str) -> None:
+    damaged = scene.damage()
+    flip(Path(scene.copy.destination.options["path"]) / scene.copy.set.prefix / name)
+    recovery = scene.over()
+    assert recovery.state == Recovery.State.FAILED
+    assert "another copy" in recovery.hint
+    assert scene.everything() == damaged and scene.said == []
 
 
 def test_what_was_gone_cannot_be_put_back_and_that_is_said(scene: Scene, monkeypatch) -> None:

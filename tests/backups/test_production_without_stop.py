@@ -1,5 +1,7 @@
 """A restore over production of an application that is stopped already, or too broken to be stopped."""
 
+import shutil
+
 import pytest
 
 from backups import restore
@@ -7,6 +9,7 @@ from backups.models import Recovery
 from drcenter.audit.models import Entry
 from drcenter.errors import OperationFailed
 from drcenter.jobs.reap import cancel
+from drcenter.systems.models import System
 from tests.backups.scene import Scene, scene
 
 __all__ = ["scene"]
@@ -76,6 +79,21 @@ def test_stopped_on_request_before_anything_was_done(broken: Scene, monkeypatch)
     monkeypatch.setattr(take, "store_set", store_set)
     recovery = broken.over(skip_stop=True)
     assert (recovery.state, broken.said) == (Recovery.State.CANCELLED, [])
+
+
+def test_the_directory_of_the_commands_may_be_gone(scene: Scene) -> None:
+    """It is what the restore brings back; the commands run there afterwards."""
+    before = scene.everything()
+    scene.commands(
+        pause_command=[["bin/stop"]], after_restore_command=[], resume_command=[["sh", "-c", "test -f one.txt"]],
+    )  # fmt: skip
+    System.objects.update(commands_directory=str(scene.directory))
+    shutil.rmtree(scene.directory)
+    assert scene.over().state == Recovery.State.FAILED
+    recovery = scene.over(skip_stop=True)
+    assert recovery.state == Recovery.State.SUCCEEDED, recovery.message
+    assert scene.everything() == before
+    assert "is gone" in "".join(line.text for line in scene.job(recovery).lines.all())
 
 
 def test_a_failure_later_puts_back_and_starts(broken: Scene) -> None:

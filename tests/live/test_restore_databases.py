@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from backups import production, restore, take
+from backups.engines import _mariadb_restore, _postgresql_clear
 from backups.engines import mariadb as mariadb_engine
 from backups.engines import postgresql as postgresql_engine
 from backups.models import Level, Plan, Recovery, Set, Source
@@ -137,6 +138,35 @@ class TestMariaDB:
         with pytest.raises(OperationFailed, match="is an original"):
             beside(taken, key, taken.system.sources.get().options["database"])
 
+    def test_over_production_while_somebody_holds_a_lock(
+        self, taken: Set, database: Database, key, monkeypatch
+    ) -> None:
+        """It ends before the first table is dropped, and the application runs as before."""
+        database.execute("CREATE TABLE a_first_one (id INT PRIMARY KEY)")
+        database.execute("INSERT INTO a_first_one VALUES (7)")
+        taken.system.pause_command = taken.system.resume_command = [["true"]]
+        taken.system.save()
+        monkeypatch.setattr(_mariadb_restore, "LOCK_WAIT_SECONDS", 1)
+        with closing(database.server.connect(database.name)) as busy, busy.cursor() as cursor:
+            cursor.execute("START TRANSACTION")
+            cursor.execute("SELECT * FROM orders")  # A metadata lock, until the transaction ends.
+            recovery = over(taken, key)
+        assert recovery.state == Recovery.State.FAILED, recovery.message
+        assert "did not let go" in recovery.message and "KILL" in recovery.hint
+        assert [step["step"] for step in recovery.steps][-1] == "start"
+        assert database.execute("SELECT id FROM a_first_one") == [(7,)]
+        assert self.orders(database, database.name) == three()
+        assert over(taken, key).state == Recovery.State.SUCCEEDED
+        assert database.execute("SHOW TABLES") == [("orders",)]
+
+    def test_a_database_that_is_gone(self, taken: Set, database: Database, key) -> None:
+        database.execute(f"DROP DATABASE `{database.name}`")
+        recovery = over(taken, key)
+        assert (recovery.state, recovery.differences) == (Recovery.State.SUCCEEDED, []), recovery.message
+        assert self.orders(database, database.name) == three()
+        assert recovery.safety_set is None
+        assert any("NOTHING IS LEFT OF IT" in step["target"] for step in recovery.steps)
+
 
 @pytest.fixture
 def own_server(tmp_path_factory) -> Iterator[tuple[Path, ExitStack]]:
@@ -245,10 +275,7 @@ class TestPostgreSQL:
     def test_a_session_that_holds_a_lock_does_not_hang_it_for_ever(
         self, taken: Set, postgresql_server, postgresql_database: str, key, monkeypatch
     ) -> None:
-        clear = postgresql_engine.clear_statement
-        monkeypatch.setattr(
-            postgresql_engine, "clear_statement", lambda schemas: clear(schemas).replace("'60s'", "'500ms'")
-        )
+        monkeypatch.setattr(_postgresql_clear, "LOCK_TIMEOUT", "500ms")
         options = taken.system.sources.get().options
         word = Path(options["password"].removeprefix("file:")).read_text()
         with psycopg.connect(
@@ -258,11 +285,41 @@ class TestPostgreSQL:
             busy.execute("UPDATE orders SET note = 'of today'")
             recovery = over(taken, key)
             assert "lock timeout" in recovery.message
-            assert "stop queue workers" in recovery.hint
-            # Neither way got through; nothing was changed, since the load clears in its own transaction.
+            assert "Stop queue workers" in recovery.hint
+            # Seen before anything was touched: the application runs as before.
+            assert recovery.state == Recovery.State.FAILED
+            busy.rollback()
+        assert self.orders(postgresql_server, postgresql_database) == three()
+
+    def test_a_lock_that_comes_later_changes_nothing_either(
+        self, taken: Set, postgresql_server, postgresql_database: str, key, monkeypatch
+    ) -> None:
+        """Neither way gets through; the load clears in its own transaction."""
+        monkeypatch.setattr(_postgresql_clear, "LOCK_TIMEOUT", "500ms")
+        monkeypatch.setattr(postgresql_engine, "require_unlocked", lambda address, schemas: None)
+        options = taken.system.sources.get().options
+        word = Path(options["password"].removeprefix("file:")).read_text()
+        with psycopg.connect(
+            host=options["host"], port=options["port"], user=options["user"], password=word,
+            dbname=postgresql_database,
+        ) as busy:  # fmt: skip
+            busy.execute("UPDATE orders SET note = 'of today'")
+            recovery = over(taken, key)
+            assert "lock timeout" in recovery.message and "stop queue workers" in recovery.hint
             assert recovery.state == Recovery.State.DOWN
             busy.rollback()
         assert self.orders(postgresql_server, postgresql_database) == three()
+
+    def test_a_database_that_is_gone(
+        self, taken: Set, postgresql_server, postgresql_database: str, key
+    ) -> None:
+        with postgresql_server.connect() as connection:
+            connection.execute(f'DROP DATABASE "{postgresql_database}" WITH (FORCE)'.encode())
+        recovery = over(taken, key)
+        assert (recovery.state, recovery.differences) == (Recovery.State.SUCCEEDED, []), recovery.message
+        assert self.orders(postgresql_server, postgresql_database) == three()
+        assert recovery.safety_set is None
+        assert any("NOTHING IS LEFT OF IT" in step["target"] for step in recovery.steps)
 
     def test_psql_fails_half_way_and_nothing_has_changed(
         self, taken: Set, postgresql_server, postgresql_database: str, key, monkeypatch

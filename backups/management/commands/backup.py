@@ -13,12 +13,13 @@ from django.utils.translation import gettext as _
 
 from backups import cli, take, trace, verify
 from backups.models import Copy, Destination, Level, Set, Verification
-from backups.models.level import at_least
 from backups.status import damage, damaged, report
+from backups.waiting import shortfall, wait_for
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
-from drcenter.jobs.follow import follow, run_here
-from drcenter.jobs.models import Job, State
+from drcenter.jobs.follow import run_here
+from drcenter.jobs.models import OPEN, Job
+from drcenter.jobs.reap import cancel
 from drcenter.stored import shown
 from drcenter.systems.models import System
 
@@ -27,6 +28,7 @@ EPILOG = """
   manage.py backup run shop --wait               and wait; exit code 1 when it fails, 3 when it is not as good as planned
   manage.py backup run shop --here               take it in this process, without any worker
   manage.py backup run shop --reason deployment --wait || exit 1
+  manage.py backup cancel shop                   stop what runs; nothing half is left
   manage.py backup list [SYSTEM] [--json]
   manage.py backup status [--json]               exit code 3 when something is overdue or not good enough
   manage.py backup verify shop --level proven    the newest set of shop
@@ -51,6 +53,7 @@ class Command(BaseCommand):
             return found
 
         self._run_arguments(act("run", _("take a set")))
+        act("cancel", _("stop what runs or waits")).add_argument("system")
         listing = act("list", _("the sets, newest first"))
         listing.add_argument("system", nargs="?", help=_("only the sets of this system"))
         listing.add_argument("--limit", type=_count, default=20, help=_("how many (default: 20)"))
@@ -82,8 +85,14 @@ class Command(BaseCommand):
         parser.add_argument("--queue", action="store_true", help="leave it to the workers, and do not wait")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        acts = {"run": self._run, "list": self._list, "status": self._status, "verify": self._verify}
-        acts["succession"] = self._succession
+        acts = {
+            "run": self._run,
+            "cancel": self._cancel,
+            "list": self._list,
+            "status": self._status,
+            "succession": self._succession,
+            "verify": self._verify,
+        }
         try:
             code = acts[options["act"]](options)
         except OperationFailed as error:
@@ -102,27 +111,40 @@ class Command(BaseCommand):
             self.stdout.write(_("Asked for: %(plan)s") % {"plan": plan})
             if not options["wait"]:
                 return cli.FINE
-            job = self._wait(_job(wanted))
+            job = self._wait(wanted)
         return self._conclude(job, Set.objects.get(pk=wanted.pk))
 
-    def _wait(self, job: Job) -> Job:
+    def _wait(self, wanted: Set) -> Job:
         try:
-            return follow(job, sys.stdout)
+            return wait_for(wanted, sys.stdout)
         except KeyboardInterrupt:
-            raise CommandError(
-                _("It goes on without you: manage.py backup list shows how it ends."),
-                returncode=cli.NEEDS_ATTENTION,
-            ) from None
+            slug = wanted.system.slug
+            text = _(
+                "It goes on without you. How it ends: manage.py backup list %(system)s. To stop it: manage.py backup"
+                " cancel %(system)s."
+            )
+            raise CommandError(text % {"system": slug}, returncode=cli.NEEDS_ATTENTION) from None
+
+    def _cancel(self, options: dict[str, Any]) -> int:
+        """What runs stops in order, and leaves nothing half."""
+        system = cli.system_named(options["system"])
+        under_way = system.sets.filter(job__state__in=OPEN).select_related("job")
+        for one in under_way.exclude(reason=Set.Reason.SAFETY):
+            cancel(_job(one), cli.actor())
+            self.stdout.write(_("Told to stop: %(set)s") % {"set": one})
+        if not under_way:
+            self.stdout.write(_("No backup of %(system)s runs or waits.") % {"system": system.slug})
+        return cli.FINE
 
     def _conclude(self, job: Job, taken: Set) -> int:
-        if job.state != State.SUCCEEDED:
+        if taken.state != Set.State.COMPLETE:
             self.stderr.write(
                 self.style.ERROR(f"{job.get_state_display()}: {shown(job.message)} {shown(job.hint)}".strip())
             )
             return cli.FAILED
-        self.stdout.write(f"{taken}: {taken.get_level_display()} {shown(taken.level_reason)}".strip())
-        good = taken.plan is not None and at_least(taken.level, taken.plan.level) and not taken.capped
-        return cli.FINE if good else cli.NEEDS_ATTENTION
+        missing = shortfall(taken, job)
+        self.stdout.write(f"{taken}: {taken.get_level_display()} {shown(missing)}".strip())
+        return cli.NEEDS_ATTENTION if missing else cli.FINE
 
     def _list(self, options: dict[str, Any]) -> int:
         sets = Set.objects.select_related("system", "plan").order_by("-id")

@@ -133,7 +133,7 @@ def test_beside_needs_a_source_and_good_names(as_operator, plan, copy, database,
     assert "Choose at least one source" in as_operator.post(url, {}).text
     named = {f"use_{database.pk}": "on", f"name_{database.pk}": "../etc"}
     response = as_operator.post(url, named)
-    assert "a letter or digit first" in response.text and 'value="../etc"' in response.text
+    assert "a letter or digit first" in response.text and "../etc</textarea>" in response.text
     assert not Recovery.objects.exists()
 
 
