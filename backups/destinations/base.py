@@ -1,7 +1,10 @@
 """What every destination promises: what was put comes back byte for byte, or was never there."""
 
+import io
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -133,6 +136,17 @@ class Destination(ABC):
     def space(self) -> Space:
         return Space()
 
-    @abstractmethod
     def check(self) -> None:
         """Write, read back, list and delete a small object. Raises OperationFailed with a hint."""
+        key, content = f"check-{secrets.token_hex(8)}/object", secrets.token_bytes(1024)
+        try:
+            self.put(key, io.BytesIO(content))
+            with self.open(key) as stream:
+                returned = stream.read()
+            if returned != content or [one.key for one in self.list(key)] != [key]:
+                raise OperationFailed(
+                    f"{self.target} does not give back what was written.", "Look at its disk, and its log."
+                )
+        finally:
+            with suppress(OperationFailed):
+                self.delete(key)

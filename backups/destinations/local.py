@@ -179,21 +179,6 @@ class Plugin(Destination):
             system = os.statvfs(self._root)
         return Space(total=system.f_blocks * system.f_frsize, free=system.f_bavail * system.f_frsize)
 
-    def check(self) -> None:
-        key, content = f"check-{secrets.token_hex(8)}/object", secrets.token_bytes(1024)
-        try:
-            self.put(key, io.BytesIO(content))
-            with self.open(key) as stream:
-                returned = stream.read()
-            if returned != content or [one.key for one in self.list(key)] != [key]:
-                raise OperationFailed(f"{self._root} does not give back what was written.", HINTS[errno.EIO])
-        finally:
-            self._discard_check(key)
-
-    def _discard_check(self, key: str) -> None:
-        with suppress(OperationFailed):
-            self.delete(key)
-
     def _require_marker(self) -> None:
         """Refuse a place that is not the prepared one: an unmounted disk looks like an empty directory."""
         marker = self._root / MARKER

@@ -3,7 +3,7 @@
 import pytest
 
 from backups.destinations import _retry
-from tests.backups.destinations import localstack, s3_server
+from tests.backups.destinations import localstack, s3_server, sftp_server
 from tests.backups.destinations.faulty_s3 import FaultyServer
 
 
@@ -20,6 +20,12 @@ def locking_port():
         pytest.skip(localstack.WITHOUT)
     with localstack.running() as port:
         yield port
+
+
+@pytest.fixture(scope="session")
+def sftp():
+    with sftp_server.running() as server:
+        yield server
 
 
 @pytest.fixture

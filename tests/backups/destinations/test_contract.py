@@ -1,4 +1,4 @@
-"""What every destination promises, asked of each: local in a directory, S3 over HTTP, both also as built."""
+"""What every destination promises, asked of each: a directory, and servers over their own protocols."""
 
 import hashlib
 import io
@@ -12,20 +12,31 @@ from backups.destinations import build, choices, destinations
 from backups.destinations.base import NotThere
 from drcenter.errors import OperationFailed
 from drcenter.options import validated
-from tests.backups.destinations import s3_server
+from tests.backups.destinations import s3_server, sftp_server
 from tests.backups.destinations.streams import Broken, Generated
 
 MIB = 1 << 20
-KINDS = ("local", "s3", "s3-md5")
+KINDS = ("local", "s3", "s3-md5", "sftp", "sftp-plain")
 
 
 def options_of(kind, request):
     if kind == "local":
         return {"path": str(request.getfixturevalue("tmp_path") / "sets")}
+    if kind == "sftp":
+        return request.getfixturevalue("sftp").options()
+    if kind == "sftp-plain":
+        return request.getfixturevalue("plain_sftp").options(read_back=False)
     request.getfixturevalue("s3_keys")
     port = request.getfixturevalue("s3_port")
     more = {"checksums": "when_required"} if kind == "s3-md5" else {}
     return s3_server.options(port, s3_server.new_bucket(port), **more)
+
+
+@pytest.fixture(scope="session")
+def plain_sftp():
+    """A server that knows none of the requests that OpenSSH added to the protocol."""
+    with sftp_server.running(arguments="-P posix-rename,fsync,statvfs,limits") as server:
+        yield server
 
 
 @pytest.fixture(params=KINDS)
@@ -91,7 +102,7 @@ def unfinished(destination):
     """What is half there, looked for past the destination's own eyes."""
     plugin = destination.inner
     if "path" in plugin.options:
-        return [path for path in plugin._root.rglob("*") if "unfinished" in path.name]
+        return [path for path in Path(plugin._root).rglob("*") if "unfinished" in path.name]
     found = plugin._client.list_multipart_uploads(Bucket=plugin.options["bucket"])
     return found.get("Uploads", [])
 
