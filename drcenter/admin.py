@@ -14,6 +14,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from drcenter.panel.acts import ActPage
 from drcenter.panel.look import Button, Fact, Record, Tone, Verdict
 from drcenter.panel.pages import PanelAdmin, address
+from drcenter.permissions import may
 from drcenter.signin import factors
 
 admin.site.unregister(User)
@@ -68,12 +69,12 @@ class UserAdmin(DjangoUserAdmin, PanelAdmin):  # type: ignore[misc, type-arg]
         if not factors.has_factor(obj):
             verdict = Verdict(_("password only"), Tone.WARN, "password", _("No second factor is set up."))
             return Record(verdict=verdict)
-        may = request.user.has_perm(ResetFactors.permission) and (
+        allowed = may(request, ResetFactors.permission) and (
             request.user.is_superuser or not obj.is_superuser
         )
         reset = Button(_("Remove the second factors"), address(obj, "factors"), "phonelink_erase", "risky")
         verdict = Verdict(_("second factor"), Tone.GOOD, "verified_user", factors.described(obj))
-        return Record(verdict=verdict, buttons=[reset] if may else [])
+        return Record(verdict=verdict, buttons=[reset] if allowed else [])
 
 
 @admin.register(Group)

@@ -17,10 +17,11 @@ from backups.admin.verdicts import set_verdict
 from drcenter.jobs.models import Job, State
 from drcenter.panel.look import Link, Notice, Tone
 from drcenter.panel.pages import to_login
+from drcenter.permissions import sees
 from drcenter.signin.factors import has_factor
 from drcenter.systems.models import System
 
-SEEN = "backups.view_set"
+SEEN = "backups.set"
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def figures(request: HttpRequest) -> dict[str, Any]:
     """Everything that the first page shows; nothing for somebody who may not see backups."""
-    if not request.user.has_perm(SEEN):
+    if not sees(request, SEEN):
         return {"allowed": False}
     now = timezone.now()
     systems = [standing.of_system(system, now) for system in System.objects.all()]

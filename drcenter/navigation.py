@@ -7,6 +7,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from drcenter.permissions import sees
+
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     return [
@@ -76,4 +78,4 @@ def _page(title: str, icon: str, model: str) -> dict[str, Any]:
 
 
 def _may_see(app: str, name: str) -> Callable[[HttpRequest], bool]:
-    return lambda request: request.user.has_perm(f"{app}.view_{name}")
+    return lambda request: sees(request, f"{app}.{name}")

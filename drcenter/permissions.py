@@ -1,7 +1,20 @@
-"""The rights that acts ask for, by name, in one place; seeing and editing use Django's own."""
+"""The rights that acts ask for, by name, and the one place where they are asked; seeing and editing use Django's own."""
+
+from django.http import HttpRequest
 
 RUN_PLAN = "backups.run_plan"
 VERIFY_SET = "backups.verify_set"
 RESTORE_BESIDE = "backups.restore_beside"
 RESTORE_PRODUCTION = "backups.restore_production"
 CANCEL_JOB = "jobs.cancel_job"
+
+
+def may(request: HttpRequest, right: str) -> bool:
+    """Whether the person who asks has `right`, of his own or by a group (drcenter.signin.roles)."""
+    return request.user.has_perm(right)
+
+
+def sees(request: HttpRequest, model: str) -> bool:
+    """Whether the person may see the rows of `app.model`."""
+    app, _point, name = model.partition(".")
+    return may(request, f"{app}.view_{name}")

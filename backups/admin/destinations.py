@@ -22,6 +22,7 @@ from drcenter.panel.acts import ActPage
 from drcenter.panel.look import Button, Fact, Record, Tone, Verdict
 from drcenter.panel.options import OptionsAdmin, OptionsForm
 from drcenter.panel.pages import PanelAdmin, address
+from drcenter.permissions import may
 
 
 class Check(ActPage):
@@ -114,8 +115,8 @@ class DestinationAdmin(OptionsAdmin, PanelAdmin):
                 ngettext("%(count)d damaged copy lies here.", "%(count)d damaged copies lie here.", damaged)
                 % {"count": damaged},
             )  # fmt: skip
-        may = request.user.has_perm(Check.permission)
-        buttons = [Button(_("Test"), address(obj, "check"), "network_check", post=True)] if may else []
+        allowed = may(request, Check.permission)
+        buttons = [Button(_("Test"), address(obj, "check"), "network_check", post=True)] if allowed else []
         return Record(verdict, facts=facts, buttons=buttons)
 
 

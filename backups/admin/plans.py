@@ -28,7 +28,7 @@ from drcenter.panel.pages import PanelAdmin, address
 
 
 def back_up_button(request: HttpRequest, plan: Plan, style: str = "primary") -> list[Button]:
-    if not request.user.has_perm(permissions.RUN_PLAN):
+    if not permissions.may(request, permissions.RUN_PLAN):
         return []
     return [Button(_("Back up now"), address(plan, "back_up"), "backup", style)]
 

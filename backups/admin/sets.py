@@ -45,7 +45,7 @@ def copy_buttons(request: HttpRequest, copy: Copy) -> list[Button]:
     )
     # A damaged copy can be looked at again, never restored from.
     open_to = {Copy.State.COMPLETE: acts, Copy.State.DAMAGED: acts[:1]}.get(Copy.State(copy.state), ())
-    return [button for permission, button in open_to if request.user.has_perm(permission)]
+    return [button for permission, button in open_to if permissions.may(request, permission)]
 
 
 def best_copy(row: Set) -> Copy | None:

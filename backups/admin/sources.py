@@ -21,6 +21,7 @@ from drcenter.panel.acts import ActPage
 from drcenter.panel.look import Button, Record, Tone, Verdict
 from drcenter.panel.options import OptionsAdmin
 from drcenter.panel.pages import PanelAdmin, address
+from drcenter.permissions import may
 
 
 class Look(ActPage):
@@ -133,5 +134,5 @@ class SourceAdmin(OptionsAdmin, PanelAdmin):
         sentence = ", ".join(plans) if plans else _("No plan backs it up: choose it on the page of a plan.")
         tone, icon = (Tone.IDLE, "database") if plans else (Tone.WARN, "warning")
         buttons = [Button(_("Look"), address(obj, "look"), "visibility", post=True)]
-        may = request.user.has_perm(Look.permission)
-        return Record(Verdict(source_target(obj), tone, icon, sentence), buttons=buttons if may else [])
+        allowed = may(request, Look.permission)
+        return Record(Verdict(source_target(obj), tone, icon, sentence), buttons=buttons if allowed else [])

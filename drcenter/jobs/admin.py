@@ -19,7 +19,7 @@ from drcenter.panel.acts import ActPage
 from drcenter.panel.badge import badge
 from drcenter.panel.look import Button, Fact, Notice, Record, Tone, Verdict
 from drcenter.panel.pages import RecordAdmin, address
-from drcenter.permissions import CANCEL_JOB
+from drcenter.permissions import CANCEL_JOB, may
 from drcenter.stored import shown
 
 LOOKS = {
@@ -39,7 +39,7 @@ def job_verdict(job: Job) -> Verdict:
 
 def cancel_button(request: HttpRequest, job: Job | None) -> list[Button]:
     """The way to stop `job`, for those who may, while it can be stopped."""
-    if job is None or not job.is_open or job.cancel_requested_by or not request.user.has_perm(CANCEL_JOB):
+    if job is None or not job.is_open or job.cancel_requested_by or not may(request, CANCEL_JOB):
         return []
     return [Button(_("Cancel"), address(job, "cancel"), "stop_circle")]
 

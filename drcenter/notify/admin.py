@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
+from drcenter import permissions
 from drcenter.audit.models import Result
 from drcenter.audit.record import record as audit
 from drcenter.errors import OperationFailed
@@ -70,7 +71,7 @@ class ChannelAdmin(PanelAdmin):
             verdict = replace(delivery_verdict(last), sentence=f"{last.title} ({words.ago(last.created_at)})")
         if not obj.enabled:
             verdict = Verdict(_("Switched off"), Tone.WARN, "notifications_off")
-        may = request.user.has_perm(SendTest.permission)
+        may = permissions.may(request, SendTest.permission)
         test = Button(_("Send a test message"), address(obj, "test"), "send", post=True)
         return Record(verdict=verdict, buttons=[test] if may else [])
 

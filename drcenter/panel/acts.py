@@ -21,6 +21,7 @@ from drcenter.errors import OperationFailed
 from drcenter.panel.look import Fact, Notice
 from drcenter.panel.pages import address
 from drcenter.panel.widgets import PanelForm
+from drcenter.permissions import may
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
@@ -85,7 +86,7 @@ class ActPage(View):
     def permitted(self, request: HttpRequest) -> bool:
         """Seeing the row and the right to act on it: one without the other is not enough."""
         seen: bool = self.model_admin.has_view_or_change_permission(request, self.row)
-        return seen and request.user.has_perm(self.permission)
+        return seen and may(request, self.permission)
 
     def _refuse(self, request: HttpRequest) -> None:
         if request.method == "POST":

@@ -41,6 +41,11 @@ def test_one_module_starts_processes() -> None:
     assert found == ["drcenter/process.py"]
 
 
+def test_one_module_asks_for_rights() -> None:
+    found = [str(path.relative_to(ROOT)) for path in SOURCES if ".has_perm(" in path.read_text()]
+    assert found == ["drcenter/permissions.py"], "ask permissions.may() or sees()"
+
+
 def test_no_drawer_for_everything() -> None:
     assert [
         path for path in SOURCES if path.stem in {"utils", "helpers", "services", "manager", "misc", "common"}
