@@ -209,12 +209,10 @@ class State:
     def objects(self) -> dict[str, str]:
         """What was checked out, where a clone of the bundle can have it checked out, too."""
         names = {name for name, _value in self.references}
-        if not self.has_head or not names & {HEAD, INDEX, WORK_TREE}:
+        if not names & {HEAD, INDEX, WORK_TREE}:
             return {}
-        return {
-            "branch": self.branch or "none",
-            "commit": self.view.ask("rev-parse", "HEAD^{commit}").strip(),
-        }
+        commit = self.view.ask("rev-parse", "HEAD^{commit}").strip() if self.has_head else NONE
+        return {"branch": self.branch or NONE, "commit": commit}
 
     def contents(self) -> dict[str, Content]:
         """Each reference in the bundle: how many commits of it no remote has, and what it points to."""
