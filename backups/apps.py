@@ -10,10 +10,13 @@ class BackupsConfig(AppConfig):
 
     def ready(self) -> None:
         from django.core.checks import Tags, register
+        from django.db.models.signals import post_migrate
 
         from backups import checks, due, identities, leftovers, restore, take, verify, watch
+        from backups.models.profile import ensure_built_in
         from drcenter.jobs.registry import register_kind, register_tick
 
+        post_migrate.connect(ensure_built_in, sender=self)
         register(checks.check_backups, Tags.database)
         register_kind(take.KIND, take.take_job, ended=take.ended)
         register_kind(verify.KIND, verify.verify_job, ended=verify.ended)

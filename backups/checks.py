@@ -81,7 +81,7 @@ def _plans() -> Iterator[checks.CheckMessage]:
 def _proof(plan: Plan) -> Iterator[checks.CheckMessage]:
     if plan.level != Level.PROVEN:
         return
-    for name in sorted(set(plan.sources.filter(enabled=True).values_list("engine", flat=True))):
+    for name in sorted(set(plan.chosen().values_list("engine", flat=True))):
         if problem := _unprovable(name):
             yield checks.Warning(
                 _("The plan %(plan)s wants proof, but %(problem)s")

@@ -10,7 +10,8 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
-from backups.models import Copy, Destination, Plan, Set
+from backups import profiles
+from backups.models import Copy, Destination, Plan, Profile, Set
 from backups.models.level import RANK
 from backups.status import damage, damaged
 from drcenter.errors import OperationFailed
@@ -54,17 +55,27 @@ def system_named(slug: str) -> System:
 
 
 def plan_of(system: System, name: str | None) -> Plan:
-    """The plan of that name, or the only one. Raises CommandError that lists them when it has to be named."""
-    plans = system.plans.all()
-    if name is not None:
-        plans = plans.filter(name=name)
+    """The plan of that name or profile, or the only one. Raises CommandError that lists them when it has to be named."""
+    plans = list(system.plans.filter(name=name) if name is not None else system.plans.all())
     if len(plans) == 1:
         return plans[0]
-    known = listed(system.plans.values_list("name", flat=True), _("none"))
-    if name is not None:
-        text = _("%(system)s has no plan %(name)s. It has: %(known)s")
-        raise usage(text % {"system": system.slug, "name": name, "known": known})
-    raise usage(_("Name one of its plans with --profile: %(known)s") % {"known": known})
+    if name is None:
+        known = listed(system.plans.values_list("name", flat=True), _("none"))
+        raise usage(_("Name one of its plans or a profile with --profile: %(known)s") % {"known": known})
+    return profiles.plan_for(system, profile_named(name, system), requested_by=actor())
+
+
+def profile_named(slug: str, system: System) -> Profile:
+    """Raises CommandError that lists the plans of the system, and the profiles."""
+    found = Profile.objects.filter(slug=slug).first()
+    if found is None:
+        names = {
+            "system": system.slug, "name": slug,
+            "known": listed(system.plans.values_list("name", flat=True), _("none")),
+            "profiles": ", ".join(Profile.objects.values_list("slug", flat=True)),
+        }  # fmt: skip
+        raise usage(_("%(system)s has no plan %(name)s. It has: %(known)s. Profiles: %(profiles)s") % names)
+    return found
 
 
 def set_named(text: str) -> Set:

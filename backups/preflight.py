@@ -46,9 +46,13 @@ def _look(source: Source) -> Looked:
 
 
 def estimate(plan: Plan, looked: Sequence[Looked]) -> int:
-    """Bytes that the set will take in storage: its plain size, times what earlier sets were packed to."""
-    plain = sum(one.inspection.size for one in looked)
-    earlier = plan.newest_good()
+    """Bytes that the set will take in storage."""
+    return packed(sum(one.inspection.size for one in looked), plan)
+
+
+def packed(plain: int, plan: Plan | None) -> int:
+    """Bytes in storage: the plain size, times what earlier sets of the plan were packed to."""
+    earlier = plan.newest_good() if plan is not None else None
     ratio = earlier.stored_size / earlier.plain_size if earlier and earlier.plain_size else PACKED
     return int(plain * min(1.1, ratio * 1.1))
 

@@ -83,7 +83,7 @@ def _begin(context: JobContext, pk: int) -> Taking:
 
 def take(taking: Taking) -> None:
     """The whole story of one set. Raises OperationFailed or Cancelled; `take_job` cleans up then."""
-    store_set(taking, list(taking.plan.sources.filter(enabled=True).order_by("pk")))
+    store_set(taking, list(taking.plan.chosen()))
     _copy_elsewhere(taking)
     if taking.plan.level == Level.PROVEN:
         _prove(taking)

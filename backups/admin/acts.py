@@ -42,7 +42,7 @@ class BackUpNow(ActPage):
     def steps(self) -> list[str]:
         read = [
             _("Read %(name)s: %(target)s.") % {"name": source.name, "target": source_target(source)}
-            for source in self.row.sources.filter(enabled=True)
+            for source in self.row.chosen()
         ]
         kept = [
             _("Store it at %(name)s: %(target)s.") % {"name": place.name, "target": destination_target(place)}

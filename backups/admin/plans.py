@@ -141,7 +141,7 @@ class PlanAdmin(PanelAdmin):
             "%(count)d sets of it stay, with their copies, and can be verified and restored as before.",
             count,
         )
-        sources = ", ".join(source.name for source in obj.sources.all())
+        sources = ", ".join(source.name for source in obj.chosen())
         return [
             _("No backup is taken by this plan any more; nobody is told that one is missing."),
             *([_("No longer backed up by it: %(names)s.") % {"names": sources}] if sources else []),

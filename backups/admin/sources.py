@@ -105,7 +105,7 @@ class SourceAdmin(OptionsAdmin, PanelAdmin):
 
     def obstacles(self, obj: Source) -> list[str]:
         # A plan without any source would be kept, and fail.
-        alone = [str(plan) for plan in obj.plans.all() if plan.sources.count() == 1]
+        alone = [str(plan) for plan in obj.taken_by() if plan.chosen().exclude(pk=obj.pk).count() == 0]
         if not alone:
             return []
         return [
@@ -114,7 +114,7 @@ class SourceAdmin(OptionsAdmin, PanelAdmin):
         ]
 
     def consequences(self, obj: Source) -> list[str]:
-        plans = ", ".join(str(plan) for plan in obj.plans.all())
+        plans = ", ".join(map(str, obj.taken_by()))
         count = Set.objects.complete().filter(parts__source=obj).distinct().count()
         kept = ngettext(
             "%(count)d set holds its data and stays, but the panel cannot restore them any more: "
@@ -130,7 +130,7 @@ class SourceAdmin(OptionsAdmin, PanelAdmin):
         ]
 
     def record(self, request: HttpRequest, obj: Source) -> Record:
-        plans = [str(plan) for plan in obj.plans.select_related("system")]
+        plans = list(map(str, obj.taken_by()))
         sentence = ", ".join(plans) if plans else _("No plan backs it up: choose it on the page of a plan.")
         tone, icon = (Tone.IDLE, "database") if plans else (Tone.WARN, "warning")
         buttons = [Button(_("Look"), address(obj, "look"), "visibility", post=True)]

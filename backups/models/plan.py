@@ -62,6 +62,15 @@ class Source(models.Model):
         """The engine with this source's options. Nothing is opened yet."""
         return engines.build(self.engine, self.options)
 
+    def taken_by(self) -> "list[Plan]":
+        """The plans whose sets have it, by profile or because it was picked."""
+        picked = set(self.plans.values_list("pk", flat=True))
+        return [
+            plan
+            for plan in self.system.plans.select_related("system", "profile")
+            if (self.tier in plan.profile.tiers if plan.profile else plan.pk in picked)
+        ]
+
 
 class Destination(models.Model):
     """A place that keeps sets."""
@@ -97,7 +106,11 @@ class Plan(models.Model):
 
     system = models.ForeignKey(System, models.PROTECT, related_name="plans", verbose_name=_("system"))
     name = models.CharField(_("name"), max_length=80, default="daily")
-    sources = models.ManyToManyField(Source, related_name="plans", verbose_name=_("sources"))
+    profile = models.ForeignKey(
+        "backups.Profile", models.PROTECT, null=True, blank=True, related_name="plans", verbose_name=_("profile"),
+        help_text=_("Every source of its tiers, also one that is added later. Empty: the sources chosen below."),
+    )  # fmt: skip
+    sources = models.ManyToManyField(Source, blank=True, related_name="plans", verbose_name=_("sources"))
     destinations = models.ManyToManyField(Destination, related_name="plans", verbose_name=_("destinations"))
     cron = models.CharField(
         _("schedule"), max_length=100, blank=True, default="0 2 * * *", validators=[valid_cron],
@@ -169,6 +182,13 @@ class Plan(models.Model):
 
     def __str__(self) -> str:
         return f"{self.system.slug}: {self.name}"
+
+    def chosen(self) -> "models.QuerySet[Source]":
+        """The sources that a set of it has: those of its profile, or those that were picked; in the set's order."""
+        sources = self.sources.all()
+        if self.profile is not None:
+            sources = Source.objects.filter(system=self.system_id, tier__in=self.profile.tiers)
+        return sources.filter(enabled=True).order_by("pk")
 
     @property
     def target_age(self) -> timedelta:

@@ -140,7 +140,7 @@ def test_verify(scene: Scene, manage, identity_file: str) -> None:
 
 WRONG = [
     (("backup", "run", "shoop"), "There is no system shoop. There are: shop"),
-    (("backup", "run", "shop", "--profile", "weekly"), "shop has no plan weekly. It has: daily"),
+    (("backup", "run", "shop", "--profile", "weekly"), "shop has no plan weekly. It has: daily. Profiles: golden, comprehensive, ultimate, external"),
     (("backup", "verify"), "Name a set or a system, or give --all."),
     (("backup", "verify", "shop/nothing"), "There is no complete set shop/nothing. The newest: shop/"),
     (("backup", "verify", "shop", "--destination", "moon"), "There is no destination moon."),

@@ -11,7 +11,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import cli, take, trace, verify
+from backups import cli, estimate, take, trace, verify
 from backups.models import Copy, Destination, Level, Set, Verification
 from backups.status import damage, damaged, report
 from backups.waiting import shortfall, wait_for
@@ -29,6 +29,8 @@ EPILOG = """
   manage.py backup run shop --here               take it in this process, without any worker
   manage.py backup run shop --reason deployment --wait || exit 1
   manage.py backup cancel shop                   stop what runs; nothing half is left
+  manage.py backup run shop --profile ultimate   every tier: by the plan with that name or profile
+  manage.py backup estimate shop --profile ultimate   what a set would contain, how large it would be, and what is missing
   manage.py backup list [SYSTEM] [--json]
   manage.py backup status [--json]               exit code 3 when something is overdue or not good enough
   manage.py backup verify shop --level proven    the newest set of shop
@@ -54,6 +56,10 @@ class Command(BaseCommand):
 
         self._run_arguments(act("run", _("take a set")))
         act("cancel", _("stop what runs or waits")).add_argument("system")
+        looking = act("estimate", _("what a set will contain, and how large it will be"))
+        looking.add_argument("system")
+        looking.add_argument("--profile", help=_("a plan or a profile (default: the only plan)"))
+        looking.add_argument("--json", action="store_true", help=_("print JSON"))
         listing = act("list", _("the sets, newest first"))
         listing.add_argument("system", nargs="?", help=_("only the sets of this system"))
         listing.add_argument("--limit", type=_count, default=20, help=_("how many (default: 20)"))
@@ -68,7 +74,7 @@ class Command(BaseCommand):
 
     def _run_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("system")
-        parser.add_argument("--profile", help="which plan, where there are several")
+        parser.add_argument("--profile", help="which plan or profile, where there are several")
         parser.add_argument(
             "--reason", choices=[Set.Reason.MANUAL, Set.Reason.DEPLOYMENT], default=Set.Reason.MANUAL
         )
@@ -88,6 +94,7 @@ class Command(BaseCommand):
         acts = {
             "run": self._run,
             "cancel": self._cancel,
+            "estimate": self._estimate,
             "list": self._list,
             "status": self._status,
             "succession": self._succession,
@@ -113,6 +120,19 @@ class Command(BaseCommand):
                 return cli.FINE
             job = self._wait(wanted)
         return self._conclude(job, Set.objects.get(pk=wanted.pk))
+
+    def _estimate(self, options: dict[str, Any]) -> int:
+        system, name = cli.system_named(options["system"]), options["profile"]
+        if name is None or system.plans.filter(name=name).exists():
+            found = estimate.of_plan(cli.plan_of(system, name))
+        else:
+            found = estimate.of_profile(system, cli.profile_named(name, system))
+        if options["json"]:
+            self.stdout.write(json.dumps(found.as_json(), indent=2))
+        else:
+            for line in estimate.told(found):
+                self.stdout.write(line)
+        return cli.FINE if found.complete else cli.NEEDS_ATTENTION
 
     def _wait(self, wanted: Set) -> Job:
         try:
