@@ -23,7 +23,7 @@ from backups.destinations.base import Reader, Stored
 from backups.engines.base import PartSpec, Producer
 from backups.sections import Sections
 from drcenter.errors import OperationFailed
-from drcenter.process import Children, Command, start
+from drcenter.process import DEVNULL, PIPE, Children, Command, fed, start
 
 BLOCK = 1 << 20
 # zstd's jobs default to 8 MiB and more a thread; 2 MiB keeps the memory small and costs under 1 % of the ratio.
@@ -141,7 +141,8 @@ def _blocks(producers: Sequence[Producer], children: Children) -> Generator[byte
 
 def _command_output(command: Command, children: Children) -> Iterator[bytes]:
     """Whole blocks of the command's output; its exit code is checked before the last of it counts."""
-    with start(replace(command, large_writes=True), children=children) as child:
+    stdin = DEVNULL if command.fed_by is None else PIPE
+    with start(replace(command, large_writes=True), stdin=stdin, children=children) as child, fed(child):
         buffer = bytearray(BLOCK)
         view, filled = memoryview(buffer), 0
         while count := child.stdout.readinto(view[filled:]):  # type: ignore[attr-defined]

@@ -28,7 +28,6 @@ from drcenter.secrets import Secret, redact
 STDERR_LINES = 25
 STDERR_LINE = 1 << 16
 PIPE = subprocess.PIPE
-DEVNULL = subprocess.DEVNULL
 PIPE_SIZE = 1 << 20
 # For `start(stdout=DEVNULL)`: output that nobody wants.
 DEVNULL = subprocess.DEVNULL
@@ -78,6 +77,9 @@ class Command:
     large_writes: bool = False
     # What is done to the bytes on their way into standard input; whoever feeds the command asks `input`.
     rewrite: Callable[[Iterable[bytes]], Iterator[bytes]] | None = None
+
+    # What is written to standard input while the command runs, for whoever reads its output (`fed`).
+    fed_by: Callable[[], Iterable[bytes]] | None = None
 
     @property
     def tool(self) -> str:
@@ -333,8 +335,8 @@ def run(
     check: bool = True,
 ) -> Finished:
     """Run to the end with little output. Raises OperationFailed on a bad exit code if `check`."""
-    stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
-    with start(command, stdin=stdin, children=children) as child:
+    stdin = subprocess.DEVNULL if input is None and command.fed_by is None else subprocess.PIPE
+    with start(command, stdin=stdin, children=children) as child, fed(child):
         late = threading.Event()
         timer = threading.Timer(timeout, _too_late, (child, late)) if timeout is not None else None
         if timer is not None:
@@ -377,6 +379,36 @@ def feed(pipe: BinaryIO, blocks: Iterable[bytes]) -> None:
     finally:
         with contextlib.suppress(BrokenPipeError):
             pipe.close()
+
+
+@contextlib.contextmanager
+def fed(child: Child) -> Iterator[None]:
+    """While inside, the child gets what its command is `fed_by`. What making that raises ends the child, and is raised."""
+    if child.command.fed_by is None:
+        yield
+        return
+    errors: list[BaseException] = []
+    thread = threading.Thread(target=_feed, args=(child, child.command.fed_by, errors), name="feed")
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        child.kill()
+        thread.join()
+        if errors:
+            raise errors[0] from None
+        raise
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+def _feed(child: Child, blocks: Callable[[], Iterable[bytes]], errors: list[BaseException]) -> None:
+    try:
+        feed(child.stdin, blocks())
+    except BaseException as error:  # noqa: BLE001 - handed to the thread that reads
+        errors.append(error)
+        child.kill()
 
 
 def write_all(pipe: BinaryIO, block: bytes) -> None:

@@ -5,17 +5,21 @@ it is stored once more, in a part of its own, up to three times; what is still i
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from backups.engines._files_digest import digest
 from backups.engines._files_tar import dump, list_of, stored_paths
-from backups.engines._files_tree import ROOT, Entry, Tree, links_of, signature
+from backups.engines._files_tree import ROOT, Entry, Tree, signature
 from backups.engines.base import Finding, PartSpec, Snapshot
 from backups.witness import Content, Witness
 
 RETRIES = 3
+# Names that tar is given at once.
+BATCH = 500
 # Names in one sentence; the whole list is in the witness.
 NAMED = 5
 CHANGED = "changed while it was read"
@@ -46,13 +50,33 @@ def contents_of(
                 yield entry, None, f"{UNREADABLE}: {error.strerror}"
 
 
+class LinkGroups:
+    """Which names of a tree are the same file, gathered while somebody walks it."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._names: dict[tuple[int, int], list[bytes]] = {}
+
+    def remembering(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """The same entries; what was gathered before is forgotten."""
+        self._names.clear()
+        for entry in entries:
+            status = entry.status
+            if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode) and not self._tree.kept(entry.path):
+                self._names.setdefault((status.st_dev, status.st_ino), []).append(entry.path)
+            yield entry
+
+    def first_names(self) -> dict[tuple[int, int], bytes]:
+        """{device and inode: the first name} of each file that has several."""
+        return {file: min(names) for file, names in self._names.items() if len(names) > 1}
+
+
 def link_groups(tree: Tree) -> dict[tuple[int, int], bytes]:
     """The first name of each file that has several in the tree."""
-    names: dict[tuple[int, int], list[bytes]] = {}
-    for file, path in links_of(tree.walk()):
-        if not tree.kept(path):
-            names.setdefault(file, []).append(path)
-    return {file: min(paths) for file, paths in names.items() if len(paths) > 1}
+    groups = LinkGroups(tree)
+    for _entry in groups.remembering(tree.walk()):
+        continue
+    return groups.first_names()
 
 
 def objects_of(as_root: bool) -> dict[str, str]:
@@ -73,7 +97,11 @@ def witness_of(tree: Tree, *, as_root: bool) -> Witness:
 
 
 class TreeSnapshot(Snapshot):
-    """The parts of a tree, and the witness of what they hold. `workspace` is protected, and empty."""
+    """The parts of a tree, and the witness of what they hold. `workspace` is protected, and empty.
+
+    The tree is walked twice: once while tar stores it, and once afterwards, when every file is digested that is
+    as it was. So the witness is there when the last part is.
+    """
 
     position: Mapping[str, Any] = {}
 
@@ -84,38 +112,91 @@ class TreeSnapshot(Snapshot):
         # path -> the state in which it was stored last, as far as known
         self._expected: dict[bytes, int] = {}
         self._reasons: dict[bytes, str] = {}
-        self._witness: Witness | None = None
+        self._contents: dict[str, Content] = {}
 
     def parts(self) -> Iterator[PartSpec]:
-        self._expected = dict(self._readable())
-        yield self._part("tree", list(self._expected))
-        again = self._changed_since("tree", self._expected, dict(self._readable()))
+        self._tree.root_status()
+        groups = LinkGroups(self._tree)
+        yield self._part("tree", partial(self._names, groups))
+        again = self._look("tree", self._tree.walk(), set(self._expected), groups.first_names())
         for attempt in range(1, RETRIES + 1):
             if not again:
                 break
-            name = f"tree-retry-{attempt}"
-            yield self._part(name, self._with_parents(again))
-            states = {path: state for path in again if (state := self._state(path)) is not None}
-            again = self._changed_since(name, {path: self._expected[path] for path in again}, states)
+            name, paths = f"tree-retry-{attempt}", self._with_parents(again)
+            yield self._part(name, partial(iter, [list_of(paths)]))
+            again = self._look(name, self._entries(paths), set(paths), link_groups(self._tree))
         self._reasons.update(again)
 
-    def _readable(self) -> Iterator[tuple[bytes, int]]:
-        for entry in self._tree.walk():
+    def _part(self, name: str, names: Callable[[], Iterable[bytes]]) -> PartSpec:
+        root, stored = os.fsdecode(self._tree.root), self._workspace / f"{name}.stored"
+        return PartSpec(name, "tar", (dump(root, names, stored, as_root=self._as_root),), smallest=512)
+
+    def _names(self, groups: "LinkGroups") -> Iterator[bytes]:
+        """The list for tar, which works while it grows; asked for again when the part is."""
+        self._expected.clear()
+        self._reasons.clear()
+        batch = []
+        for entry in groups.remembering(self._tree.walk()):
             if entry.problem:
                 self._reasons[entry.path] = f"{UNREADABLE}: {entry.problem}"
-            else:
-                yield entry.path, signature(entry.status)
-
-    def _part(self, name: str, paths: list[bytes]) -> PartSpec:
-        names, stored = self._workspace / f"{name}.names", self._workspace / f"{name}.stored"
-        names.write_bytes(list_of(paths))
-        command = dump(os.fsdecode(self._tree.root), names, stored, as_root=self._as_root)
-        return PartSpec(name, "tar", (command,), smallest=512)
+                continue
+            self._expected[entry.path] = signature(entry.status)
+            batch.append(entry.path)
+            if len(batch) == BATCH:
+                yield list_of(batch)
+                batch = []
+        yield list_of(batch)
 
     def _with_parents(self, paths: Iterable[bytes]) -> list[bytes]:
         """Also the directories of `paths`: restoring a file sets the time of its directory anew."""
         parents = {os.path.dirname(path) or ROOT for path in paths if path != ROOT}
         return sorted(parents.union(paths))
+
+    def _entries(self, paths: Iterable[bytes]) -> Iterator[Entry]:
+        for path in paths:
+            try:
+                yield Entry(path, os.lstat(self._tree.place(path)))
+            except OSError:
+                continue
+
+    def _look(
+        self, part: str, entries: Iterator[Entry], paths: set[bytes], groups: Mapping[tuple[int, int], bytes]
+    ) -> dict[bytes, str]:
+        """Digest what is still as `part` has stored it. Returns what has to be stored again, and why."""
+        vanished, missing = set(paths), paths.difference(self._stored(part))
+        again: dict[bytes, str] = {}
+        same = self._unchanged(entries, missing, again, vanished)
+        for entry, content, reason in contents_of(self._tree, same, groups, as_root=self._as_root):
+            if content is None:
+                self._reasons[entry.path] = reason
+            elif self._state(entry.path) != self._expected[entry.path]:
+                again[entry.path] = CHANGED
+            else:
+                self._contents[os.fsdecode(entry.path)] = content
+        for path in vanished:
+            self._expected.pop(path, None)
+            self._reasons.setdefault(path, VANISHED)
+        return again
+
+    def _unchanged(
+        self, entries: Iterator[Entry], missing: set[bytes], again: dict[bytes, str], vanished: set[bytes]
+    ) -> Iterator[Entry]:
+        """The entries whose stored state is theirs now; the others go to `again`. Who is seen has not `vanished`."""
+        for entry in entries:
+            path, state = entry.path, signature(entry.status)
+            vanished.discard(path)
+            if entry.problem:
+                self._reasons[path] = f"{UNREADABLE}: {entry.problem}"
+            elif self._expected.get(path) != state:
+                again[path], self._expected[path] = CHANGED, state
+            elif path in missing:
+                again[path] = NOT_STORED
+            else:
+                yield entry
+
+    def _stored(self, part: str) -> Iterator[bytes]:
+        with (self._workspace / f"{part}.stored").open("rb") as index:
+            yield from stored_paths(index)
 
     def _state(self, path: bytes) -> int | None:
         try:
@@ -123,43 +204,13 @@ class TreeSnapshot(Snapshot):
         except OSError:
             return None
 
-    def _changed_since(
-        self, part: str, before: Mapping[bytes, int], now: Mapping[bytes, int]
-    ) -> dict[bytes, str]:
-        """What has to be stored again, after `part`, and why; what vanished is noted."""
-        stored = stored_paths((self._workspace / f"{part}.stored").read_bytes())
-        again = {path: CHANGED for path, state in now.items() if before.get(path) != state}
-        again |= dict.fromkeys(now.keys() - stored - again.keys(), NOT_STORED)
-        for path in before.keys() - now.keys():
-            del self._expected[path]
-            self._reasons.setdefault(path, VANISHED)
-        self._expected.update(now)
-        return again
-
     def witness(self) -> Witness:
-        if self._witness is None:
-            self._witness = self._computed()
-        return self._witness
-
-    def _computed(self) -> Witness:
-        contents, seen = {}, set()
-        tree, known = self._tree, (entry for entry in self._tree.walk() if entry.path in self._expected)
-        for entry, content, reason in contents_of(tree, known, link_groups(tree), as_root=self._as_root):
-            seen.add(entry.path)
-            if reason:
-                self._reasons.setdefault(entry.path, reason)
-            elif {signature(entry.status), self._state(entry.path)} != {self._expected[entry.path]}:
-                self._reasons.setdefault(entry.path, CHANGED)
-            elif content is not None and entry.path not in self._reasons:
-                contents[os.fsdecode(entry.path)] = content
-        for path in self._expected.keys() - seen:
-            self._reasons.setdefault(path, VANISHED)
         ignored = {os.fsdecode(path): reason for path, reason in self._reasons.items()}
+        contents = {name: content for name, content in self._contents.items() if name not in ignored}
         return Witness(objects_of(self._as_root), contents, ignored | ({} if self._as_root else OWNERS))
 
     def findings(self) -> Sequence[Finding]:
         """One finding for each reason, with the number of paths and the first names."""
-        self.witness()
         paths: dict[str, list[str]] = {}
         for path, reason in sorted(self._reasons.items()):
             paths.setdefault(reason, []).append(os.fsdecode(path))

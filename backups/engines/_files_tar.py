@@ -1,6 +1,7 @@
 """GNU tar's command lines (pure), and reading the list that it writes of what it stored."""
 
 import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from drcenter.process import Command
@@ -22,8 +23,8 @@ ESCAPES = {
 }
 
 
-def dump(root: str, names: Path, stored: Path, *, as_root: bool) -> Command:
-    """Store the paths listed in `names` (each ended by NUL); write what was stored to `stored`.
+def dump(root: str, names: Callable[[], Iterable[bytes]], stored: Path, *, as_root: bool) -> Command:
+    """Store the paths that `names` gives (each ended by NUL); write what was stored to `stored`.
 
     `--format=posix` keeps fractions of seconds; access and change times are left out, since they
     differ each time. What vanished is no failure (`--ignore-failed-read`): the list shows it.
@@ -35,9 +36,10 @@ def dump(root: str, names: Path, stored: Path, *, as_root: bool) -> Command:
             "--numeric-owner", "--acls", "--xattrs", *_attributes(as_root), "--sparse",
             f"--blocking-factor={BLOCKING_FACTOR}", "--ignore-failed-read",
             "--verbose", f"--index-file={stored}", "--quoting-style=escape",
-            f"--directory={root}", "--no-recursion", "--null", "--no-unquote", f"--files-from={names}",
+            f"--directory={root}", "--no-recursion", "--null", "--no-unquote", "--files-from=-",
         ),
         env=ENVIRONMENT,
+        fed_by=names,
         accepted=(0, 1),
     )  # fmt: skip
 
@@ -73,9 +75,9 @@ def list_of(paths: list[bytes]) -> bytes:
     return b"".join(b"./" + path + b"\0" if path != b"." else b"./\0" for path in paths)
 
 
-def stored_paths(index: bytes) -> set[bytes]:
-    """The relative paths in the list that tar wrote."""
-    return {_path(line) for line in index.split(b"\n") if line}
+def stored_paths(index: Iterable[bytes]) -> Iterator[bytes]:
+    """The relative paths in the lines of the list that tar wrote."""
+    return (_path(line.rstrip(b"\n")) for line in index)
 
 
 def _path(line: bytes) -> bytes:

@@ -52,7 +52,7 @@ class Tree:
         What cannot be looked into is an entry with a problem. What vanishes meanwhile is no entry.
         Sockets are left out: they belong to a running process. Raises OperationFailed without a root.
         """
-        top = self._root_status()
+        top = self.root_status()
         device = top.st_dev if self.one_file_system else None
         waiting = [(ROOT, top)]
         while waiting:
@@ -71,7 +71,8 @@ class Tree:
                 else:
                     yield child
 
-    def _root_status(self) -> os.stat_result:
+    def root_status(self) -> os.stat_result:
+        """What stat says of the directory. Raises OperationFailed if there is none."""
         try:
             status = os.stat(self.root)
         except OSError as error:
@@ -119,10 +120,3 @@ def signature(status: os.stat_result) -> int:
             status.st_size if not stat.S_ISDIR(status.st_mode) else 0,
         )
     )  # fmt: skip
-
-
-def links_of(entries: Iterator[Entry]) -> Iterator[tuple[tuple[int, int], bytes]]:
-    """(device and inode, path) of every file that has more than one name."""
-    for entry in entries:
-        if entry.status.st_nlink > 1 and not stat.S_ISDIR(entry.status.st_mode):
-            yield (entry.status.st_dev, entry.status.st_ino), entry.path

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -277,3 +278,27 @@ def test_feed_writes_all_blocks_and_closes():
         assert child.stdout.read() == b"".join(blocks)
         writer.join()
         assert child.wait_good() == ""
+
+
+def test_a_command_is_fed_while_its_output_is_read() -> None:
+    """More than any pipe holds: whoever wrote first and read then would wait for ever."""
+    blocks = [bytes([number]) * (1 << 20) for number in range(8)]
+    assert run(Command(("cat",), fed_by=lambda: blocks)).stdout == b"".join(blocks)
+
+
+def test_what_fails_while_feeding_is_raised() -> None:
+    def blocks() -> Iterator[bytes]:
+        yield b"first\n"
+        raise OperationFailed("The tree is gone.")
+
+    with pytest.raises(OperationFailed, match="The tree is gone"):
+        run(Command(("cat",), fed_by=blocks))
+
+
+def test_a_command_that_does_not_read_its_food_ends_by_itself() -> None:
+    assert run(Command(("echo", "full"), fed_by=lambda: [b"x" * (8 << 20)])).stdout == b"full\n"
+
+
+def test_food_does_not_hide_why_a_command_failed() -> None:
+    with pytest.raises(OperationFailed, match="no appetite"):
+        run(Command(("sh", "-c", "echo no appetite >&2; exit 3"), fed_by=lambda: [b"x" * (8 << 20)]))
