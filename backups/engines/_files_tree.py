@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from backups.engines._files_patterns import Matches, below, excluded, outside
 from drcenter.errors import OperationFailed
@@ -12,8 +13,7 @@ from drcenter.errors import OperationFailed
 ROOT = b"."
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One path: relative to the root, what lstat says, and why it cannot be read ("" if it can)."""
 
     path: bytes
