@@ -12,7 +12,7 @@ class BackupsConfig(AppConfig):
         from django.core.checks import Tags, register
         from django.db.models.signals import post_migrate
 
-        from backups import checks, due, identities, leftovers, restore, take, verify, watch
+        from backups import checks, due, identities, leftovers, prune, restore, take, verify, watch
         from backups.models.profile import ensure_built_in
         from drcenter.jobs.registry import register_kind, register_tick
 
@@ -21,7 +21,9 @@ class BackupsConfig(AppConfig):
         register_kind(take.KIND, take.take_job, ended=take.ended)
         register_kind(verify.KIND, verify.verify_job, ended=verify.ended)
         register_kind(restore.KIND, restore.restore_job, ended=restore.ended)
+        register_kind(prune.KIND, prune.prune_job)
         register_tick("backups.identities", identities.forget_stale)
         register_tick("backups.leftovers", leftovers.sweep_all)
         register_tick("backups.due", due.take_due)
         register_tick("backups.watch", watch.watch_age)
+        register_tick("backups.prune", prune.ask_due)

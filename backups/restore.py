@@ -196,6 +196,8 @@ def restore_job(context: JobContext, pk: int) -> None:
 
 def _restore(recovering: Recovering) -> None:
     one, production_too = recovering.set, recovering.recovery.place == Recovery.Place.PRODUCTION
+    if recovering.recovery.copy.state in {Copy.State.REMOVING, Copy.State.REMOVED}:
+        raise OperationFailed(_("This copy is being removed: retention has let it go."), permanent=True)
     recovering.identities = identities.brought(recovering.context.job) if one.encrypted else []
     if production_too:
         production.check(recovering)

@@ -26,6 +26,7 @@ from drcenter.secrets import Secret, redact
 from drcenter.stored import in_english
 
 KIND = "backups.verify"
+CHECKABLE = (Copy.State.COMPLETE, Copy.State.DAMAGED)
 
 
 class NotProven(OperationFailed):
@@ -36,7 +37,7 @@ def request(copy: Copy, level: str, *, requested_by: str, identity: Secret | Non
     """Ask for a check of `copy`; a worker does it. Raises OperationFailed for what is no level or no identity."""
     if level not in Level.values:
         raise OperationFailed(_("There is no level of this name: stored, intact or proven."), permanent=True)
-    if copy.state not in {Copy.State.COMPLETE, Copy.State.DAMAGED}:
+    if copy.state not in CHECKABLE:
         raise OperationFailed(_("This copy is not complete; there is nothing to verify."), permanent=True)
     with transaction.atomic():
         wanted = Verification.objects.create(copy=copy, wanted=level, requested_by=requested_by)
@@ -72,6 +73,8 @@ def verify_job(context: JobContext, pk: int) -> None:
 
 def _verify(context: JobContext, verification: Verification, keys: list[pyrage.x25519.Identity]) -> None:
     wanted, one = RANK[verification.wanted], verification.copy.set
+    if verification.copy.state not in CHECKABLE:
+        raise OperationFailed(_("This copy is being removed: retention has let it go."), permanent=True)
     parts = list(one.parts.all())
     copy = ReadableCopy(
         verification.copy.destination.build(Role.READ), one.prefix, keys if one.encrypted else []

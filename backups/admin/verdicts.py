@@ -31,12 +31,15 @@ SETS = {
     Set.State.FAILED: (Tone.BAD, "error", gettext_noop("There is no set: nothing of this try counts.")),
     Set.State.CANCELLED: (Tone.IDLE, "stop_circle", gettext_noop("There is no set: it was stopped.")),
     Set.State.LOST: (Tone.BAD, "heart_broken", gettext_noop("There is no set: its worker died.")),
+    Set.State.REMOVED: (Tone.IDLE, "auto_delete", gettext_noop("Retention has let it go: no copy is left.")),
 }
 COPIES = {
     Copy.State.WRITING: (Tone.BUSY, "upload"),
     Copy.State.COMPLETE: (Tone.GOOD, "check_circle"),
     Copy.State.FAILED: (Tone.BAD, "error"),
     Copy.State.DAMAGED: (Tone.BAD, "broken_image"),
+    Copy.State.REMOVING: (Tone.BUSY, "auto_delete"),
+    Copy.State.REMOVED: (Tone.IDLE, "auto_delete"),
 }
 VERIFICATIONS = {
     Verification.State.WAITING: (Tone.IDLE, "schedule", gettext_noop("It waits for a worker.")),

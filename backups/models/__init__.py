@@ -4,18 +4,23 @@ from backups.models.keys import RecoveryKey
 from backups.models.plan import Destination, Plan, Source, Tier
 from backups.models.profile import Profile
 from backups.models.recovery import Recovery
+from backups.models.retention import Freeze, Leftover, Pin, Retention
 from backups.models.set import Copy, Level, Part, Set
 from backups.models.verification import Verification
 
 __all__ = [
     "Copy",
     "Destination",
+    "Freeze",
+    "Leftover",
     "Level",
     "Part",
+    "Pin",
     "Plan",
     "Profile",
     "Recovery",
     "RecoveryKey",
+    "Retention",
     "Set",
     "Source",
     "Tier",

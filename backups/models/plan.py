@@ -1,7 +1,8 @@
 """Sources, destinations, and the plans that bring them together."""
 
+from dataclasses import fields
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -13,6 +14,7 @@ from backups.destinations.base import Destination as DestinationPlugin
 from backups.destinations.base import Role
 from backups.engines.base import Engine
 from backups.models.level import Level
+from backups.retention import Rules
 from backups.schedule import Cron, InvalidCron
 from drcenter.systems.models import System, known_zone
 
@@ -101,6 +103,53 @@ def valid_cron(expression: str) -> None:
         raise ValidationError(str(error)) from error
 
 
+def _number(
+    label: Any, default: int = 0, most: int = 36_500, **more: Any
+) -> "models.PositiveIntegerField[int, int]":
+    return models.PositiveIntegerField(label, default=default, validators=[MaxValueValidator(most)], **more)
+
+
+class Retention(models.Model):
+    """A class of keeping, to which plans point: how many sets stay, and for how long."""
+
+    name = models.CharField(_("name"), max_length=80, unique=True)
+    last = _number(_("newest"), help_text=_("So many of the newest sets stay. 0: this rule does not count."))
+    daily = _number(_("days"), help_text=_("One set of each of so many days that have any."))
+    weekly = _number(_("weeks"))
+    monthly = _number(_("months"))
+    yearly = _number(_("years"))
+    days = _number(_("everything younger than days"))
+    minimum = _number(
+        _("never fewer than"), 3, 1000, help_text=_("So many usable sets stay, whatever the rules say.")
+    )
+    special_days = _number(
+        _("days for special sets"),
+        30,
+        help_text=_("Sets taken before a restore, and damaged ones, count for no rule."),
+    )
+
+    class Meta:
+        verbose_name = _("retention class")
+        verbose_name_plural = _("retention classes")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(**{field.name: getattr(self, field.name) for field in fields(Rules)})
+
+
+# The class of new plans; a migration makes it.
+STANDARD = "7 daily, 4 weekly, 12 monthly, 5 yearly"
+
+
+def standard_retention() -> int | None:
+    """For new plans. None where somebody has removed it: then everything is kept."""
+    return Retention.objects.filter(name=STANDARD).values_list("pk", flat=True).first()
+
+
 class Plan(models.Model):
     """Which sources, when, to which destinations, verified how."""
 
@@ -166,6 +215,12 @@ class Plan(models.Model):
         _("oldest allowed age in hours"), default=26, validators=[MinValueValidator(1)],
         help_text=_("The status turns red when the newest good set is older."),
     )  # fmt: skip
+    retention = models.ForeignKey(
+        Retention, models.PROTECT, null=True, blank=True, default=standard_retention, related_name="plans",
+        verbose_name=_("retention"), help_text=_("Which sets stay. Empty: all of them."),
+    )  # fmt: skip
+    # When removing last looked at this plan, whether or not anything went.
+    pruned_at = models.DateTimeField(_("last pruned"), null=True, blank=True, editable=False)
     retry_lost = models.BooleanField(
         _("try again after a lost worker"), default=True, help_text=_("Once for each planned time.")
     )

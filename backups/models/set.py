@@ -33,6 +33,8 @@ class Set(models.Model):
         FAILED = "failed", _("failed")
         CANCELLED = "cancelled", _("cancelled")
         LOST = "lost", _("lost")
+        # It was complete, and retention has let it go: no copy of it exists any more.
+        REMOVED = "removed", _("removed")
 
     class Reason(models.TextChoices):
         MANUAL = "manual", _("by hand")
@@ -88,6 +90,7 @@ class Set(models.Model):
     # {source: {"from": …, "to": …, "snapshot": bool}}, ISO 8601: between these times its data were read; with
     # `snapshot` all of them are as at "from".
     moments = models.JSONField(_("moments of the sources"), default=dict, blank=True, editable=False)
+    removed_at = models.DateTimeField(_("removed at"), null=True, blank=True)
     timings = models.JSONField(_("timings"), default=dict, blank=True)
     message = models.TextField(_("message"), blank=True)
     hint = models.TextField(_("hint"), blank=True)
@@ -181,6 +184,9 @@ class Copy(models.Model):
         COMPLETE = "complete", _("complete")
         FAILED = "failed", _("failed")
         DAMAGED = "damaged", _("damaged")
+        # Retention has let it go; perhaps a part of it is still there.
+        REMOVING = "removing", _("being removed")
+        REMOVED = "removed", _("removed")
 
     set = models.ForeignKey(Set, models.CASCADE, related_name="copies", verbose_name=_("set"))
     destination = models.ForeignKey(
@@ -190,6 +196,8 @@ class Copy(models.Model):
     level = models.CharField(_("level"), max_length=10, choices=Level.choices, blank=True)
     message = models.TextField(_("message"), blank=True)
     verified_at = models.DateTimeField(_("last verified"), null=True, blank=True)
+    # As the store said when it was last asked: until then nobody can remove it.
+    locked_until = models.DateTimeField(_("locked until"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("copy")

@@ -3,6 +3,7 @@
 import json
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import cli, estimate, take, trace, verify
+from backups import cli, cli_retention, estimate, take, trace, verify
 from backups.models import Copy, Destination, Level, Set, Verification
 from backups.status import damage, damaged, report
 from backups.waiting import shortfall, wait_for
@@ -36,6 +37,8 @@ EPILOG = """
   manage.py backup verify shop --level proven    the newest set of shop
   manage.py backup verify --all --level intact
   manage.py backup succession [SYSTEM] [--destination NAME]   exit code 3 when something was put back or made anew
+  manage.py backup prune --dry-run [SYSTEM]      what retention would remove, and why every other set stays
+  manage.py backup prune [SYSTEM]                exit code 3 when it has stopped itself
 
 Exit codes: 0 fine, 1 failed, 2 usage, 3 needs attention.
 """
@@ -71,6 +74,7 @@ class Command(BaseCommand):
         succession = act("succession", _("was something put back, taken out or made anew in the stores?"))
         succession.add_argument("system", nargs="?", help=_("only the sets of this system"))
         succession.add_argument("--destination", help=_("only at this destination"))
+        cli_retention.add_arguments(act)
 
     def _run_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("system")
@@ -100,6 +104,7 @@ class Command(BaseCommand):
             "succession": self._succession,
             "verify": self._verify,
         }
+        acts |= {name: partial(act, self.stdout) for name, act in cli_retention.ACTS.items()}
         try:
             code = acts[options["act"]](options)
         except OperationFailed as error:
@@ -167,7 +172,7 @@ class Command(BaseCommand):
         return cli.NEEDS_ATTENTION if missing else cli.FINE
 
     def _list(self, options: dict[str, Any]) -> int:
-        sets = Set.objects.select_related("system", "plan").order_by("-id")
+        sets = Set.objects.select_related("system", "plan").exclude(state=Set.State.REMOVED).order_by("-id")
         if options["system"]:
             sets = sets.filter(system=cli.system_named(options["system"]))
         found = list(sets.prefetch_related("copies")[: options["limit"]])

@@ -1,0 +1,144 @@
+"""`manage.py backup prune`, `thaw`: what retention does, from the shell."""
+
+import json
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import OutputWrapper
+from django.utils.translation import gettext as _
+
+from backups import cli, freeze, prune, retention_words
+from backups.keeping import Forecast, forecast
+from backups.models import Freeze, Plan, Set
+from backups.retention import Decision
+from drcenter.jobs.enqueue import kept_here
+from drcenter.jobs.follow import run_here
+from drcenter.jobs.models import State
+from drcenter.stored import shown
+
+Act = Callable[[OutputWrapper, dict[str, Any]], int]
+
+
+def add_arguments(act: Callable[[str, str], ArgumentParser]) -> None:
+    pruning = act("prune", _("remove the sets that retention lets go"))
+    pruning.add_argument("system", nargs="?", help=_("only the plans of this system"))
+    pruning.add_argument("--profile", help=_("only this plan"))
+    pruning.add_argument(
+        "--dry-run", action="store_true", help=_("say what would go, and why; remove nothing")
+    )
+    pruning.add_argument("--json", action="store_true", help=_("with --dry-run: print JSON"))
+    thawing = act("thaw", _("let removing go on after it stopped itself"))
+    thawing.add_argument("system")
+    thawing.add_argument("--profile", help=_("which plan, where there are several"))
+    thawing.add_argument("--reason", required=True, help=_("why it may go on; the audit trail keeps it"))
+
+
+def plans_of(options: dict[str, Any]) -> list[Plan]:
+    if options["system"] and options["profile"]:
+        return [cli.plan_of(cli.system_named(options["system"]), options["profile"])]
+    plans = Plan.objects.select_related("system", "retention")
+    if options["system"]:
+        plans = plans.filter(system=cli.system_named(options["system"]))
+    return list(plans)
+
+
+def prune_plans(out: OutputWrapper, options: dict[str, Any]) -> int:
+    plans = plans_of(options)
+    if not plans:
+        out.write(_("Nothing is protected yet: manage.py protect PATH_OR_URL"))
+    if options["dry_run"]:
+        return _preview(out, plans, as_json=options["json"])
+    codes = [_prune(out, plan) for plan in plans]
+    return max(codes, key=(cli.FINE, cli.NEEDS_ATTENTION, cli.FAILED).index, default=cli.FINE)
+
+
+def _prune(out: OutputWrapper, plan: Plan) -> int:
+    frozen = Freeze.objects.stopping(plan).first()
+    if frozen is None:
+        with kept_here():
+            job = prune.request(plan, requested_by=cli.actor())
+        job = run_here(job, sys.stdout, cli.actor())
+        if job.state == State.SUCCEEDED:
+            out.write(_("%(plan)s: done") % {"plan": plan})
+            return cli.FINE
+        out.write(f"{plan}: {shown(job.message)} {shown(job.hint)}".strip())
+        frozen = Freeze.objects.stopping(plan).first()
+        if frozen is None:
+            return cli.FAILED
+    out.write(
+        _("%(plan)s is frozen: %(why)s") % {"plan": plan, "why": retention_words.doubts(frozen.reasons)}
+    )
+    slug, name = plan.system.slug, plan.name
+    out.write(
+        _("Look: %(command)s") % {"command": f'manage.py backup prune {slug} --profile "{name}" --dry-run'}
+    )
+    out.write(
+        _("Go on: %(command)s") % {"command": f'manage.py backup thaw {slug} --profile "{name}" --reason …'}
+    )
+    return cli.NEEDS_ATTENTION
+
+
+def _preview(out: OutputWrapper, plans: list[Plan], *, as_json: bool) -> int:
+    found = [forecast(plan) for plan in plans]
+    if as_json:
+        out.write(json.dumps([_as_json(one) for one in found], indent=2))
+    for one in [] if as_json else found:
+        _print(out, one)
+    return cli.NEEDS_ATTENTION if any(one.stopped for one in found) else cli.FINE
+
+
+def _print(out: OutputWrapper, found: Forecast) -> None:
+    kept = len(found.decisions) - len(found.leaving)
+    counts = {"plan": found.plan, "kept": kept, "gone": len(found.leaving)}
+    out.write(_("%(plan)s: %(kept)d stay, %(gone)d go") % counts)
+    for text in _standing_still(found):
+        out.write(_("  frozen: %(why)s") % {"why": text})
+    names = _names(found)
+    for one in found.decisions:
+        out.write(
+            f"  {_('keep') if one.keep else _('remove')}  {names[one.id]}  {retention_words.reasons(one)}"
+        )
+
+
+def _standing_still(found: Forecast) -> list[str]:
+    """Why nothing goes, or would not."""
+    freezes = [retention_words.doubts(one.reasons) for one in found.freezes]
+    return freezes or [retention_words.doubt(one) for one in retention_words.stored(found.doubts)]
+
+
+def _names(found: Forecast) -> dict[int, str]:
+    sets = Set.objects.filter(plan=found.plan).select_related("system").only("identifier", "system__slug")
+    return {one.pk: str(one) for one in sets}
+
+
+def _as_json(found: Forecast) -> dict[str, Any]:
+    names = _names(found)
+
+    def row(one: Decision) -> dict[str, Any]:
+        reasons = [{"why": reason.why.value, "what": reason.what} for reason in one.reasons]
+        return {"set": names[one.id], "keep": one.keep, "reasons": reasons}
+
+    return {
+        "system": found.plan.system.slug,
+        "plan": found.plan.name,
+        "frozen": _standing_still(found),
+        "sets": [row(one) for one in found.decisions],
+    }
+
+
+def thaw(out: OutputWrapper, options: dict[str, Any]) -> int:
+    plan = cli.plan_of(cli.system_named(options["system"]), options["profile"])
+    frozen = list(Freeze.objects.stopping(plan))
+    if not frozen:
+        out.write(_("%(plan)s is not frozen.") % {"plan": plan})
+        return cli.FINE
+    seen = forecast(plan)
+    for one in frozen:
+        freeze.thaw(one, reason=options["reason"], actor=cli.actor(), seen=seen if one.plan_id else None)
+        out.write(_("It goes on: %(what)s") % {"what": one})
+    return cli.FINE
+
+
+ACTS: dict[str, Act] = {"prune": prune_plans, "thaw": thaw}
