@@ -249,7 +249,7 @@ class _Run:
 
     def conclude(self) -> None:
         """People hear once of what did not go, not with every run."""
-        self.context.log(_("%(count)d copies removed.") % {"count": self.removed})
+        self.context.log(_("Number of copies that went: %(count)d") % {"count": self.removed})
         if not self.faults:
             return
         fault = next(iter(self.faults.values()))

@@ -43,7 +43,7 @@ DOUBTS = {
     Doubt.MISSED: gettext_noop(
         "%(count)s planned backups in a row are missing since %(newest)s: the clock jumped, or nothing runs any more."
     ),
-    Doubt.DAMAGED: gettext_noop("%(count)s of %(of)s sets are damaged."),
+    Doubt.DAMAGED: gettext_noop("Too many damaged sets: %(count)s of %(of)s."),
     Doubt.LEVEL: gettext_noop(
         "%(count)s of the newest %(of)s sets did not reach the plan's level, which older ones had."
     ),
