@@ -45,7 +45,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--name", help="name of the key (default: today's date)")
         parser.add_argument(
-            "--language", choices=kit.LANGUAGES, help="language of the kit (default: DRC_LANGUAGE)"
+            "--language", choices=kit.LANGUAGES, help="language of the kit (default: the shell's)"
         )
         parser.add_argument(
             "--output", metavar="FILE", help="write to a new file of mode 0600 instead of the terminal"

@@ -1,0 +1,105 @@
+"""Actions and facts of the trail in words. Rows keep the keys: "backups.take.requested", "reason"."""
+
+from django.apps import apps
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+ACTIONS = {
+    "backup.request": gettext_noop("backup asked for"),
+    "backups.good_again": gettext_noop("backups good again"),
+    "backups.key.checked": gettext_noop("recovery key checked"),
+    "backups.key.made": gettext_noop("recovery key made"),
+    "backups.key.retired": gettext_noop("recovery key retired"),
+    "backups.overdue": gettext_noop("backup overdue"),
+    "backups.restore.cancelled": gettext_noop("restore cancelled"),
+    "backups.restore.damaged": gettext_noop("restore met a damaged copy"),
+    "backups.restore.down": gettext_noop("restore left the application stopped"),
+    "backups.restore.failed": gettext_noop("restore failed"),
+    "backups.restore.lost": gettext_noop("restore lost its worker"),
+    "backups.restore.refused": gettext_noop("restore refused"),
+    "backups.restore.requested": gettext_noop("restore requested"),
+    "backups.restore.rolled_back": gettext_noop("restore rolled back"),
+    "backups.restore.succeeded": gettext_noop("restored"),
+    "backups.take.cancelled": gettext_noop("backup cancelled"),
+    "backups.take.completed": gettext_noop("backup completed"),
+    "backups.take.failed": gettext_noop("backup failed"),
+    "backups.take.lost": gettext_noop("backup lost its worker"),
+    "backups.take.requested": gettext_noop("backup requested"),
+    "backups.take.retried": gettext_noop("backup tried again"),
+    "backups.verify.concluded": gettext_noop("verification concluded"),
+    "backups.verify.damaged": gettext_noop("copy found damaged"),
+    "backups.verify.requested": gettext_noop("verification requested"),
+    "demo.key": gettext_noop("key of the demonstration made"),
+    "demo.login": gettext_noop("login of the demonstration made"),
+    "demo.moved": gettext_noop("sample moved"),
+    "destination.check": gettext_noop("destination tested"),
+    "job.cancel": gettext_noop("job cancelled"),
+    "notify.test": gettext_noop("test message sent"),
+    "recovery.request_beside": gettext_noop("restore beside asked for"),
+    "recovery.request_production": gettext_noop("restore over production asked for"),
+    "signin": gettext_noop("signed in"),
+    "signin.factor_added": gettext_noop("second factor added"),
+    "signin.factor_removed": gettext_noop("second factor removed"),
+    "signin.reset": gettext_noop("second factors reset"),
+    "signin.second_factor": gettext_noop("second factor asked for"),
+    "source.look": gettext_noop("source looked at"),
+    "system.protect": gettext_noop("system protected"),
+    "verification.request": gettext_noop("verification asked for"),
+}
+VERBS = {
+    "added": gettext_noop("%(kind)s added"),
+    "changed": gettext_noop("%(kind)s changed"),
+    "deleted": gettext_noop("%(kind)s deleted"),
+}
+FACTS = {
+    "address": gettext_noop("address"),
+    "destinations": gettext_noop("destinations"),
+    "factors": gettext_noop("factors"),
+    "for_drills": gettext_noop("for drills"),
+    "how": gettext_noop("how"),
+    "kind": gettext_noop("kind"),
+    "level": gettext_noop("level"),
+    "message": gettext_noop("message"),
+    "new": gettext_noop("new"),
+    "newest_good": gettext_noop("newest good set"),
+    "parts": gettext_noop("parts"),
+    "place": gettext_noop("place"),
+    "plan": gettext_noop("plan"),
+    "port": gettext_noop("port"),
+    "reached": gettext_noop("level reached"),
+    "reason": gettext_noop("reason"),
+    "recipient": gettext_noop("recipient"),
+    "set": gettext_noop("set"),
+    "sources": gettext_noop("sources"),
+    "target_age_hours": gettext_noop("allowed age in hours"),
+    "typed": gettext_noop("typed"),
+    "what": gettext_noop("what changed"),
+}
+
+
+def action_in_words(action: str) -> str:
+    """The action in the language of the reader; one that nobody named, by a newer version, as it is."""
+    if action in ACTIONS:
+        return _(ACTIONS[action])
+    model, _point, verb = action.rpartition(".")
+    if verb in VERBS and (kind := _kind(model)):
+        return _(VERBS[verb]) % {"kind": kind}
+    return action
+
+
+def fact_in_words(name: str) -> str:
+    return _(FACTS[name]) if name in FACTS else name.replace("_", " ")
+
+
+def type_in_words(label: str) -> str:
+    """ "backups.Set" as "set"; what is no model, as it is."""
+    return _kind(label) or label
+
+
+def _kind(model: str) -> str:
+    """The name of "app.model" in the reader's language; "" when there is no such model."""
+    app, _point, name = model.partition(".")
+    try:
+        return str(apps.get_model(app, name)._meta.verbose_name)
+    except (LookupError, ValueError):
+        return ""
