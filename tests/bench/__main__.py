@@ -36,10 +36,10 @@ class Bench:
     def pairs(
         self, name: str, run: Callable[[], tuple[Cost, int]], plain: Callable[[], Cost]
     ) -> tuple[Row, list[Cost]]:
-        """Run both in turn; the row of the first, and the costs of the second. What is not the default is run less."""
+        """Run both in turn; the row of the first, and the costs of the second."""
         run(), plain()
         costs, beside, stored = [], [], 0
-        for _number in range(self.options.runs if name == DEFAULT else min(2, self.options.runs)):
+        for _number in range(self.options.runs):
             cost, stored = run()
             costs.append(cost)
             beside.append(plain())
