@@ -11,7 +11,8 @@ from backups.readback import ReadableCopy
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext
-from drcenter.process import DEVNULL, PIPE, Child, Command, start, write_all
+from drcenter.pipes import write_all
+from drcenter.process import DEVNULL, PIPE, Child, Command, start
 
 LOCKED = (
     "Other sessions use these tables: stop queue workers, cron jobs and open clients, or end their sessions on"

@@ -23,15 +23,14 @@ from types import TracebackType
 from typing import BinaryIO, cast
 
 from drcenter.errors import OperationFailed
+from drcenter.pipes import feed, memory_file, widen
 from drcenter.secrets import Secret, redact
 
 STDERR_LINES = 25
 STDERR_LINE = 1 << 16
 PIPE = subprocess.PIPE
-PIPE_SIZE = 1 << 20
 # For `start(stdout=DEVNULL)`: output that nobody wants.
 DEVNULL = subprocess.DEVNULL
-F_SETPIPE_SZ = 1031
 # Debian's package for each tool, so that a missing one can be named with its cure.
 PACKAGES = {
     "mariadb": "mariadb-client", "mariadb-dump": "mariadb-client", "mysqldump": "mariadb-client",
@@ -254,13 +253,13 @@ def start(
     """Start `command`. Raises OperationFailed when the tool is missing or cannot be started."""
     popen = _spawner.submit(_spawn, command, stdin, stdout).result()
     if popen.stdout is not None and stdout == subprocess.PIPE:
-        _widen(popen.stdout.fileno())
+        widen(popen.stdout.fileno())
     return Child(command, popen, children)
 
 
 def _spawn(command: Command, stdin: int | BinaryIO, stdout: int | BinaryIO) -> "subprocess.Popen[bytes]":
     tool, prefix = find(command.argv[0]), _prefix(command)
-    descriptors = {name: _memory_file(name, secret, command.user) for name, secret in command.files.items()}
+    descriptors = {name: memory_file(name, secret, command.user) for name, secret in command.files.items()}
     paths = {name: f"/dev/fd/{number}" for name, number in descriptors.items()}
     inherited = {name: os.environ[name] for name in command.inherit if name in os.environ}
     environment = inherited | {name: _placed(value, paths) for name, value in command.env.items()}
@@ -307,25 +306,6 @@ def _placed(text: str, paths: Mapping[str, str]) -> str:
     return text
 
 
-def _memory_file(name: str, secret: Secret, user: str | None) -> int:
-    """A file in memory, readable through /dev/fd as often as the tool likes, mode 0600 as libpq asks."""
-    number = os.memfd_create(name, 0)
-    os.fchmod(number, 0o600)
-    os.write(number, secret.reveal().encode())
-    if user is not None:
-        shutil.chown(number, user)
-    return number
-
-
-def _widen(descriptor: int) -> None:
-    import fcntl
-
-    try:
-        fcntl.fcntl(descriptor, F_SETPIPE_SZ, PIPE_SIZE)
-    except OSError:
-        return  # The user's pipe quota is used up: the default size works as well, only slower.
-
-
 def run(
     command: Command,
     *,
@@ -369,18 +349,6 @@ def _exchange(child: Child, input: bytes | None) -> bytes:
     return output
 
 
-def feed(pipe: BinaryIO, blocks: Iterable[bytes]) -> None:
-    """Write all blocks and close. A reader that went away is told by its exit code, not here."""
-    try:
-        for block in blocks:
-            write_all(pipe, block)
-    except BrokenPipeError:
-        return
-    finally:
-        with contextlib.suppress(BrokenPipeError):
-            pipe.close()
-
-
 @contextlib.contextmanager
 def fed(child: Child) -> Iterator[None]:
     """While inside, the child gets what its command is `fed_by`. What making that raises ends the child, and is raised."""
@@ -409,10 +377,3 @@ def _feed(child: Child, blocks: Callable[[], Iterable[bytes]], errors: list[Base
     except BaseException as error:  # noqa: BLE001 - handed to the thread that reads
         errors.append(error)
         child.kill()
-
-
-def write_all(pipe: BinaryIO, block: bytes) -> None:
-    """Write the whole block: an unbuffered pipe may take less than it was given."""
-    view = memoryview(block)
-    while view:
-        view = view[pipe.write(view) :]

@@ -23,7 +23,8 @@ from backups.engines._files_snapshot import TreeSnapshot
 from backups.models import Part
 from backups.stream import Encoding, store
 from backups.witness import differences
-from drcenter.process import Command, start, write_all
+from drcenter.pipes import write_all
+from drcenter.process import Command, start
 
 PREFIX = "bench/"
 

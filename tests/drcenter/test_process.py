@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from drcenter.errors import OperationFailed
-from drcenter.process import Children, Command, feed, find, run, start
+from drcenter.pipes import feed
+from drcenter.process import Children, Command, find, run, start
 from drcenter.secrets import Secret
 
 VALUE = "sesame-open-up"

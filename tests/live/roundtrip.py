@@ -9,7 +9,8 @@ from typing import Any
 
 from backups.engines.base import Engine, PartSpec, Producer
 from backups.witness import Witness
-from drcenter.process import Command, feed, start
+from drcenter.pipes import feed
+from drcenter.process import Command, start
 
 BLOCK = 1 << 16
 WAIT = 60
