@@ -6,6 +6,7 @@ from collections.abc import Callable
 from django.utils.translation import gettext as _
 
 from backups import layout, publish, signing
+from backups.checksums import parse_checksums
 from backups.decode import BLOCK, Damaged
 from backups.destinations.base import NotThere
 from backups.layout import Manifest
@@ -85,7 +86,7 @@ def _check_signature(copy: ReadableCopy, checksums: bytes, claimed: str, known: 
 
 def _parsed(checksums: bytes) -> dict[str, str]:
     try:
-        return layout.parse_checksums(checksums.decode())
+        return parse_checksums(checksums.decode())
     except (OperationFailed, UnicodeDecodeError) as error:
         raise Damaged(f"{layout.CHECKSUMS} cannot be read: {error}") from error
 

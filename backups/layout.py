@@ -32,6 +32,7 @@ SIGNATURE = "checksums.txt.sig"
 GUIDE = "RESTORE.md"
 SCRIPT = "restore.sh"
 LOG = "log.txt"
+DAMAGED_HINT = "Use another copy of the set, and look at the destination."
 # A manifest of a thousand parts has half a MiB; more than this is none.
 LARGEST_MANIFEST = 16 << 20
 
@@ -40,7 +41,6 @@ SYSTEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 PART = re.compile(r"parts/\d{2,6}-[a-z0-9-]+\.[a-z0-9]+\.zst(\.age)?", re.ASCII)
 DETAILS = re.compile(r"details\.json\.zst(\.age)?")
 DIGEST = re.compile(r"[0-9a-f]{64}")
-CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._/-]+)")
 
 Value = TypeVar("Value")
 
@@ -139,35 +139,7 @@ def find_sets(keys: Iterable[str]) -> Iterator[Found]:
         yield Found(system, identifier, frozenset(one.name for one in group))
 
 
-# ---------------------------------------------------------------------------- checksums.txt
-
-
-def checksums_text(digests: Mapping[str, str]) -> str:
-    """The text of checksums.txt from {name: SHA-256 of the stored bytes}, as `sha256sum -c` reads it."""
-    lines = [f"{digest}  {name}\n" for name, digest in sorted(digests.items())]
-    if bad := [line for line in lines if not CHECKSUM_LINE.fullmatch(line.rstrip("\n"))]:
-        raise ValueError(f"no line of a checksum file: {bad[0]!r}")
-    return "".join(lines)
-
-
-def parse_checksums(text: str) -> dict[str, str]:
-    """{name: SHA-256}. Raises OperationFailed for anything that `checksums_text` does not write."""
-    found: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        match = CHECKSUM_LINE.fullmatch(line)
-        if match is None or match[2] in found or not _stays_inside(within(match[2])):
-            raise OperationFailed(f"{CHECKSUMS} is damaged in line {number}.", _DAMAGED_HINT, permanent=True)
-        found[match[2]] = match[1]
-    return found
-
-
-def _stays_inside(name: str) -> bool:
-    return all(segment not in ("", ".", "..") for segment in name.split("/"))
-
-
 # ---------------------------------------------------------------------------- manifest
-
-_DAMAGED_HINT = "Use another copy of the set, and look at the destination."
 
 
 @dataclass(frozen=True)
@@ -400,7 +372,7 @@ def _require(good: bool, what: str) -> None:
 
 
 def _damaged(what: str) -> OperationFailed:
-    return OperationFailed(f"This is not the manifest of a set ({what}).", _DAMAGED_HINT, permanent=True)
+    return OperationFailed(f"This is not the manifest of a set ({what}).", DAMAGED_HINT, permanent=True)
 
 
 def _time_text(moment: datetime) -> str:

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from backups import details, guide, layout, signing
+from backups.checksums import checksums_text, parse_checksums
 from backups.destinations.base import Destination, NotThere, Reader
 from backups.layout import Manifest, ManifestPart, Predecessor, StoredObject
 from backups.models import Set
@@ -46,7 +47,7 @@ def publish(taking: Taking) -> None:
         manifest.details.key: manifest.details.sha256,
         layout.MANIFEST: hashlib.sha256(manifest.to_bytes()).hexdigest(),
     }
-    checksums = layout.checksums_text(digests).encode()
+    checksums = checksums_text(digests).encode()
     taking.checksums_sha256 = hashlib.sha256(checksums).hexdigest()
     _put(taking.destination, taking.set.prefix + layout.CHECKSUMS, checksums)
     _put(taking.destination, taking.set.prefix + layout.SIGNATURE, key.sign(checksums))
@@ -157,7 +158,7 @@ def copy(
     `before_manifest` may raise to keep the copy from becoming a set. What the set needs of earlier sets has to be
     at the target already.
     """
-    digests = layout.parse_checksums(source.content(layout.CHECKSUMS).decode())
+    digests = parse_checksums(source.content(layout.CHECKSUMS).decode())
     own = {name for name in digests if not owner_of(name)}
     for name in sorted(digests.keys() - own):
         _require_there(source, target, name)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from backups import layout, publish, signing, succession
+from backups.checksums import parse_checksums
 from backups.layout import Manifest
 from backups.models import Copy, Destination, Set
 from backups.readback import ReadableCopy
@@ -104,7 +105,7 @@ def _link(copy: ReadableCopy, identifier: str) -> Link | str:
     key = publish.signing_key()
     if not signing.verify(key.public_pem, checksums, copy.content(layout.SIGNATURE)):
         return _("its signature is not of our key: it is not believed.")
-    if layout.parse_checksums(checksums.decode()).get(layout.MANIFEST) != hashlib.sha256(content).hexdigest():
+    if parse_checksums(checksums.decode()).get(layout.MANIFEST) != hashlib.sha256(content).hexdigest():
         return _("its manifest was changed: checksums.txt has another digest.")
     manifest = Manifest.from_bytes(content)
     if manifest.identifier != identifier:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backups import layout
+from backups.checksums import checksums_text, parse_checksums
 from backups.layout import Identifier, Manifest, ManifestPart, Predecessor, StoredObject
 from drcenter.errors import OperationFailed
 from drcenter.process import Command, run
@@ -58,7 +59,7 @@ class TestNames:
     def test_of_parts_are_safe_whatever_they_are_made_of(self, order, source, part, suffix, encrypted):
         key = layout.part_key(order, source, part, suffix, encrypted=encrypted)
         assert layout.PART.fullmatch(key) and key.isascii()
-        assert layout.parse_checksums(layout.checksums_text({key: DIGEST})) == {key: DIGEST}
+        assert parse_checksums(checksums_text({key: DIGEST})) == {key: DIGEST}
 
     @given(st.text())
     def test_slugs(self, text):
@@ -111,7 +112,7 @@ class TestChecksums:
         for name, content in contents.items():
             (tmp_path / name).write_bytes(content)
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        (tmp_path / layout.CHECKSUMS).write_text(layout.checksums_text(digests))
+        (tmp_path / layout.CHECKSUMS).write_text(checksums_text(digests))
         command = Command(("sha256sum", "--strict", "-c", layout.CHECKSUMS), directory=str(tmp_path))
         assert run(command).stdout.decode().splitlines() == [f"{name}: OK" for name in sorted(contents)]
         (tmp_path / "restore.sh").write_bytes(b"scripT")
@@ -124,12 +125,12 @@ class TestChecksums:
         )
     )
     def test_round_trip(self, digests):
-        assert layout.parse_checksums(layout.checksums_text(digests)) == digests
+        assert parse_checksums(checksums_text(digests)) == digests
 
     @pytest.mark.parametrize("name", ["a b", "a\nb", "ä", "", "a\\b"])
     def test_odd_names_are_never_written(self, name):
         with pytest.raises(ValueError, match="no line"):
-            layout.checksums_text({name: DIGEST})
+            checksums_text({name: DIGEST})
 
     @pytest.mark.parametrize(
         "line",
@@ -138,7 +139,7 @@ class TestChecksums:
     )  # fmt: skip
     def test_damaged_ones_are_refused(self, line):
         with pytest.raises(OperationFailed, match="damaged in line"):
-            layout.parse_checksums(f"{DIGEST}  good\n{line}\n")
+            parse_checksums(f"{DIGEST}  good\n{line}\n")
 
 
 SINCE_THE_FIRST = {"number", "predecessor", "time_zone"}

@@ -5,8 +5,9 @@ import hashlib
 import pytest
 
 from backups import publish, take
+from backups.checksums import parse_checksums
 from backups.destinations.local import Plugin as Local
-from backups.layout import MANIFEST, Manifest, parse_checksums
+from backups.layout import MANIFEST, Manifest
 from backups.models import Destination, Level, Set
 from backups.readback import ReadableCopy
 from drcenter.errors import OperationFailed

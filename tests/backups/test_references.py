@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backups import layout, references
+from backups import references
+from backups.checksums import checksums_text, parse_checksums
 from backups.layout import Manifest
 from drcenter.errors import OperationFailed
 from tests.backups.test_layout import DIGEST, MANIFEST, PART
@@ -78,8 +79,8 @@ class TestManifest:
 
 
 def test_checksums_name_what_is_referred_to():
-    text = layout.checksums_text({KEY: DIGEST, f"../{EARLIER}/{KEY}": DIGEST})
-    assert layout.parse_checksums(text)[f"../{EARLIER}/{KEY}"] == DIGEST
+    text = checksums_text({KEY: DIGEST, f"../{EARLIER}/{KEY}": DIGEST})
+    assert parse_checksums(text)[f"../{EARLIER}/{KEY}"] == DIGEST
     for bad in (f"../../{EARLIER}/{KEY}", f"../{EARLIER}/../../{KEY}", "../etc/passwd"):
         with pytest.raises(OperationFailed):
-            layout.parse_checksums(f"{DIGEST}  {bad}\n")
+            parse_checksums(f"{DIGEST}  {bad}\n")
