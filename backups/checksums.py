@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from backups.layout import CHECKSUMS, DAMAGED_HINT, within
+from backups.layout import CHECKSUMS, DAMAGED_HINT
+from backups.references import within
 from drcenter.errors import OperationFailed
 
 CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._/-]+)")
