@@ -7,12 +7,13 @@ after that. So a set that the row calls complete is never removed, and a call th
 import logging
 
 from django.db import DatabaseError, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import layout
+from backups import layout, recording
 from backups.destinations.base import Destination as DestinationPlugin
 from backups.models import Copy, Level, Set, Verification
 from backups.taking import KIND, Taking, enqueue_take
@@ -152,7 +153,12 @@ def _not_removed(error: OperationFailed) -> str:
 
 
 def ended(job: Job) -> None:
-    """After a job: a set that it left unfinished is brought in line. Safe to call again."""
+    """After a job: a set that it left unfinished is brought in line; one that exists is recorded. Safe to call again."""
+    _bring_in_line(job)
+    recording.after_job(Q(pk=job.subject))
+
+
+def _bring_in_line(job: Job) -> None:
     if job.state not in {State.LOST, State.CANCELLED, State.FAILED}:
         return
     ends = {State.LOST: Set.State.LOST, State.CANCELLED: Set.State.CANCELLED}
@@ -175,10 +181,6 @@ def abandon(one: Set, job: Job, state: str) -> None:
     if one.job_id != job.pk:
         return
     _break_off(one, _("The worker ended before it was finished: %(reason)s") % {"reason": job.message})
-    if job.state == State.LOST and one.state != Set.State.COMPLETE:
-        # A call that was cut off may have left more than its copies that were being written.
-        for copy in one.copies.select_related("destination"):
-            withdraw_copy(copy, one.prefix)
     if job.state == State.LOST and one.state != Set.State.COMPLETE:
         # A call that was cut off may have left more than its copies that were being written.
         for copy in one.copies.select_related("destination"):

@@ -12,7 +12,18 @@ class BackupsConfig(AppConfig):
         from django.core.checks import Tags, register
         from django.db.models.signals import post_migrate
 
-        from backups import checks, due, identities, leftovers, prune, restore, take, verify, watch
+        from backups import (
+            checks,
+            due,
+            identities,
+            leftovers,
+            prune,
+            rebuild,
+            restore,
+            take,
+            verify,
+            watch,
+        )
         from backups.models.profile import ensure_built_in
         from drcenter.jobs.registry import register_kind, register_tick
 
@@ -22,6 +33,7 @@ class BackupsConfig(AppConfig):
         register_kind(verify.KIND, verify.verify_job, ended=verify.ended)
         register_kind(restore.KIND, restore.restore_job, ended=restore.ended)
         register_kind(prune.KIND, prune.prune_job)
+        register_kind(rebuild.KIND, rebuild.rebuild_job, ended=rebuild.ended)
         register_tick("backups.identities", identities.forget_stale)
         register_tick("backups.leftovers", leftovers.sweep_all)
         register_tick("backups.due", due.take_due)

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from backups import take
+from backups import rebuild, take
 from backups.models import Plan, Set
 from backups.schedule import Cron, InvalidCron, due
 from drcenter.errors import OperationFailed
@@ -24,7 +24,8 @@ UNFINISHED = (Set.State.WAITING, Set.State.RUNNING)
 def take_due() -> None:
     """A tick: ask for a run of every plan whose time has come. One bad plan does not stop the others."""
     now = timezone.now()
-    for plan in Plan.objects.filter(enabled=True).exclude(cron="").select_related("system"):
+    plans = Plan.objects.filter(enabled=True).exclude(cron="").exclude(pk__in=rebuild.held_plans())
+    for plan in plans.select_related("system"):
         try:
             _plan_run(plan, now)
         except (InvalidCron, KeyError, OperationFailed) as error:  # KeyError: an unknown zone

@@ -142,6 +142,10 @@ def find_sets(keys: Iterable[str]) -> Iterator[Found]:
 # ---------------------------------------------------------------------------- manifest
 
 
+class NewerFormat(OperationFailed):
+    """The set was written by a newer version of the product."""
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """One stored object beside the parts: name, bytes, SHA-256 of them."""
@@ -341,7 +345,7 @@ def _texts(values: list[Any], name: str) -> tuple[str, ...]:
 def _refuse_other_formats(version: int) -> None:
     _require(version >= 1, "version")
     if version > VERSION:
-        raise OperationFailed(
+        raise NewerFormat(
             f"This set has the format {version}; this version of the product reads up to {VERSION}.",
             "Update the product. The set also restores without it: see RESTORE.md beside it.",
             permanent=True,

@@ -87,7 +87,7 @@ class SystemStanding:
 def of_plan(plan: Plan, now: datetime) -> PlanStanding:
     # What was saved before a restore is none of the plan's own tries.
     sets = plan.sets.exclude(reason=Set.Reason.SAFETY).select_related("job", "system")
-    return PlanStanding(plan, now, plan.newest_good(), sets.order_by("-pk").first())
+    return PlanStanding(plan, now, plan.newest_good(), sets.order_by("-created_at", "-pk").first())
 
 
 def of_system(system: System, now: datetime) -> SystemStanding:

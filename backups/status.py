@@ -140,12 +140,14 @@ def newest_good(plan: Plan, within: int = 50) -> Set | None:
 def _last_ended(plan: Plan) -> Set | None:
     """The last run that ended by itself: one that somebody stopped tells nothing."""
     sets = runs_of(plan).filter(state__in=[Set.State.COMPLETE, *BAD_ENDS])
-    last: Set | None = sets.exclude(state=Set.State.COMPLETE, job__state__in=OPEN).order_by("-pk").first()
+    last: Set | None = (
+        sets.exclude(state=Set.State.COMPLETE, job__state__in=OPEN).order_by("-created_at", "-pk").first()
+    )
     return last
 
 
 def _last_run(plan: Plan) -> dict[str, Any] | None:
-    last = runs_of(plan).order_by("-pk").first()
+    last = runs_of(plan).order_by("-created_at", "-pk").first()
     if last is None:
         return None
     return {

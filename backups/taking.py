@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import layout, origins, preflight
+from backups import configuration, layout, origins, preflight
 from backups.destinations.base import Destination as DestinationPlugin
 from backups.destinations.base import Reader, Stored
 from backups.engines.base import Engine, Finding, Inspection, PartSpec
@@ -175,12 +175,15 @@ class Taking:
                 "plain_size": part.plain_size,
                 "plain_blake3": part.plain_blake3,
                 "sections": self.sections[part.key],
+                "seconds": part.seconds,
             }
             for part in self.parts
         }
+        catalogue = configuration.of_plan(self.plan, encrypted=self.set.encrypted)
         places = origins.places(((part.key, part.source_name) for part in self.parts), self.sources)
         return {
             "version": 1, "sources": self.sources, "parts": parts, "places": places, "findings": self.findings,
+            "configuration": catalogue,
         }  # fmt: skip
 
     def log(self, text: str, level: str = "info") -> None:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from backups import layout, publish, signing, succession
+from backups import layout, succession
 from backups.checksums import parse_checksums
 from backups.layout import Manifest
 from backups.models import Copy, Destination, Set
 from backups.readback import ReadableCopy
 from backups.succession import Break, Kind, Link
+from backups.trust import Trust, trusted
 from drcenter.errors import OperationFailed
 from drcenter.systems.models import System
 
@@ -90,20 +91,20 @@ def _known(system: System, destination: Destination) -> dict[str, Set]:
 
 def _links(system: System, row: Destination) -> Iterator[tuple[str, Link | str]]:
     """(identifier, its link or why it has none) of each set that is complete there."""
-    plugin = row.build()
+    plugin, trust = row.build(), trusted()
     keys = (stored.key for stored in plugin.list(f"{system.slug}/"))
     for found in layout.find_sets(keys):
         if found.complete and found.system == system.slug:
             try:
-                yield found.identifier, _link(ReadableCopy(plugin, found.prefix), found.identifier)
+                yield found.identifier, _link(ReadableCopy(plugin, found.prefix), found.identifier, trust)
             except (OperationFailed, UnicodeDecodeError) as error:
                 yield found.identifier, str(getattr(error, "message", error))
 
 
-def _link(copy: ReadableCopy, identifier: str) -> Link | str:
+def _link(copy: ReadableCopy, identifier: str, trust: Trust) -> Link | str:
     checksums, content = copy.content(layout.CHECKSUMS), copy.content(layout.MANIFEST)
-    key = publish.signing_key()
-    if not signing.verify(key.public_pem, checksums, copy.content(layout.SIGNATURE)):
+    signature = copy.content(layout.SIGNATURE)
+    if not any(trust.signed(key, checksums, signature) for key in trust.keys):
         return _("its signature is not of our key: it is not believed.")
     if parse_checksums(checksums.decode()).get(layout.MANIFEST) != hashlib.sha256(content).hexdigest():
         return _("its manifest was changed: checksums.txt has another digest.")

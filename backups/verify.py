@@ -5,12 +5,13 @@ from typing import Any
 
 import pyrage
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import companions, details, identities, proof, readback
+from backups import companions, details, identities, proof, readback, recording
 from backups.destinations.base import NotThere, Role
 from backups.models import Copy, Level, Part, Set, Verification
 from backups.models.level import RANK, at_least
@@ -189,3 +190,4 @@ def ended(job: Job) -> None:
     Verification.objects.filter(
         pk=job.subject, state__in=[Verification.State.WAITING, Verification.State.RUNNING]
     ).update(state=Verification.State.FAILED, finished_at=timezone.now(), message=job.message, hint=job.hint)
+    recording.after_job(Q(copies__verifications=job.subject))

@@ -66,6 +66,9 @@ class Retrying(Destination):
     def list_versions(self, prefix: str) -> Iterator[Stored]:
         return _resumed(lambda: self.inner.list_versions(prefix))
 
+    def open_version(self, key: str, version: str) -> BinaryIO:
+        return retried(lambda: self.inner.open_version(key, version))
+
     def delete(self, key: str) -> None:
         retried(lambda: self.inner.delete(key))
 

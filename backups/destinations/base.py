@@ -106,6 +106,10 @@ class Destination(ABC):
         """As `list`, with old versions and what hides behind delete markers, where the store keeps versions."""
         return self.list(prefix)
 
+    def open_version(self, key: str, version: str) -> BinaryIO:
+        """As `open`, of one version: also of one that hides behind a delete marker. Raises NotThere."""
+        return self.open(key)
+
     @abstractmethod
     def delete(self, key: str) -> None:
         """Remove it; no error when it is not there."""

@@ -205,6 +205,14 @@ class Plugin(Destination):
                 return io.BytesIO()  # `start` is behind the end: there is nothing to read.
             raise
 
+    def open_version(self, key: str, version: str) -> BinaryIO:
+        """One version, in one answer: it is for small objects."""
+        with explained(f"{key} cannot be read from {self.target}", key):
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=self._name(key), VersionId=version or "null"
+            )
+        return cast(BinaryIO, answer["Body"])
+
     def head(self, key: str) -> Stored:
         return self._outside(self._head(self._name(key)))
 

@@ -3,6 +3,7 @@
 from backups.models.keys import RecoveryKey
 from backups.models.plan import Destination, Plan, Source, Tier
 from backups.models.profile import Profile
+from backups.models.rebuild import Rebuild, Signer
 from backups.models.recovery import Recovery
 from backups.models.retention import Freeze, Leftover, Pin, Retention
 from backups.models.set import Copy, Level, Part, Set
@@ -18,10 +19,12 @@ __all__ = [
     "Pin",
     "Plan",
     "Profile",
+    "Rebuild",
     "Recovery",
     "RecoveryKey",
     "Retention",
     "Set",
+    "Signer",
     "Source",
     "Tier",
     "Verification",

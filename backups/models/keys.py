@@ -2,6 +2,7 @@
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -23,7 +24,7 @@ class RecoveryKey(models.Model):
     # A drill identity lies on a machine that proves old sets by itself; a recovery identity lies in a safe.
     for_drills = models.BooleanField(_("for drills"), default=False)
     active = models.BooleanField(_("new sets are encrypted to it"), default=True)
-    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     held_at = models.DateTimeField(
         _("shown to be held"), null=True, blank=True, editable=False,
         help_text=_("When somebody last proved to hold the identity: manage.py recovery-kit --check."),

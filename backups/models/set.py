@@ -22,6 +22,10 @@ class SetQuerySet(models.QuerySet["Set"]):
         """The highest number that was ever given to one of them; 0: none was."""
         return int(self.aggregate(models.Max("number"))["number__max"] or 0)
 
+    def ours(self) -> "SetQuerySet":
+        """Without those that another DR Center keeps at the same destination."""
+        return self.filter(foreign=False)
+
 
 class Set(models.Model):
     """One backup taken by a plan. Read-only for people."""
@@ -62,7 +66,7 @@ class Set(models.Model):
     findings = models.JSONField(_("findings"), default=list, blank=True)
     encrypted = models.BooleanField(_("encrypted"), default=True)
     recipients = models.JSONField(_("recipients"), default=list, blank=True)
-    created_at = models.DateTimeField(_("requested at"), auto_now_add=True)
+    created_at = models.DateTimeField(_("requested at"), default=timezone.now, editable=False)
     started_at = models.DateTimeField(_("started at"), null=True, blank=True, db_index=True)
     moment = models.DateTimeField(
         _("moment"),
@@ -94,6 +98,10 @@ class Set(models.Model):
     timings = models.JSONField(_("timings"), default=dict, blank=True)
     message = models.TextField(_("message"), blank=True)
     hint = models.TextField(_("hint"), blank=True)
+    # Found in storage, and signed with a key that is not ours: it can be read, and is never changed or removed.
+    foreign = models.BooleanField(_("of another DR Center"), default=False, editable=False)
+    # The newest record beside it in storage (backups/recording.py): what a rebuilt catalogue would know.
+    recorded_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = SetQuerySet.as_manager()
 

@@ -1,6 +1,7 @@
 """Checks of copies."""
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -30,7 +31,7 @@ class Verification(models.Model):
     reached = models.CharField(_("level reached"), max_length=10, choices=Level.choices, blank=True)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.WAITING)
     requested_by = models.CharField(_("requested by"), max_length=150, default="system")
-    created_at = models.DateTimeField(_("requested at"), auto_now_add=True)
+    created_at = models.DateTimeField(_("requested at"), default=timezone.now, editable=False)
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     message = models.TextField(_("message"), blank=True)
@@ -39,6 +40,8 @@ class Verification(models.Model):
     differences = models.JSONField(_("differences"), default=list, blank=True)
     # Per source: seconds of restore and of comparison, counts of objects and contents compared.
     facts = models.JSONField(_("facts"), default=dict, blank=True)
+    # When its record was written beside the set (backups/recording.py).
+    recorded_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("verification")

@@ -42,6 +42,8 @@ def puts(monkeypatch) -> list[str]:
 
 def test_the_manifest_is_the_last_object_and_names_every_part(plan, destination, puts) -> None:
     one = good(plan)
+    # Records tell of a set that exists: they come after it.
+    puts = [name for name in puts if not name.startswith("records/")]
     assert puts[-1] == MANIFEST
     assert puts.count(MANIFEST) == 1
     copy = ReadableCopy(destination.build(), one.prefix)

@@ -152,6 +152,8 @@ class TestSecondDestination:
         one = good(plan)
         first, other = (root(place) / one.prefix for place in (destination, second))
         names = sorted(str(path.relative_to(first)) for path in first.rglob("*") if path.is_file())
+        # What is recorded of a copy is its own.
+        names = [name for name in names if not name.startswith("records/")]
         assert all((first / name).read_bytes() == (other / name).read_bytes() for name in names)
         assert one.copies.get(destination=second).level == "stored"
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from backups import cli, cli_retention, estimate, take, trace, verify
 from backups.models import Copy, Destination, Level, Set, Verification
+from backups.rebuild import shell as rebuild_shell
 from backups.status import damage, damaged, report
 from backups.waiting import shortfall, wait_for
 from drcenter.errors import OperationFailed
@@ -39,6 +40,7 @@ EPILOG = """
   manage.py backup succession [SYSTEM] [--destination NAME]   exit code 3 when something was put back or made anew
   manage.py backup prune --dry-run [SYSTEM]      what retention would remove, and why every other set stays
   manage.py backup prune [SYSTEM]                exit code 3 when it has stopped itself
+  manage.py backup rebuild-catalog /mnt/sets --identity id.txt --signing-key kit.txt
 
 Exit codes: 0 fine, 1 failed, 2 usage, 3 needs attention.
 """
@@ -75,6 +77,7 @@ class Command(BaseCommand):
         succession.add_argument("system", nargs="?", help=_("only the sets of this system"))
         succession.add_argument("--destination", help=_("only at this destination"))
         cli_retention.add_arguments(act)
+        rebuild_shell.arguments(act("rebuild-catalog", _("find every set from the storage alone")))
 
     def _run_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("system")
@@ -103,6 +106,7 @@ class Command(BaseCommand):
             "status": self._status,
             "succession": self._succession,
             "verify": self._verify,
+            "rebuild-catalog": rebuild_shell.run,
         }
         acts |= {name: partial(act, self.stdout) for name, act in cli_retention.ACTS.items()}
         try:
