@@ -15,7 +15,8 @@ from backups.models.plan import Tier
 from drcenter.errors import OperationFailed
 
 # What is made again by `composer install`, `npm install` or the framework.
-REBUILT = ["vendor", "node_modules", "bootstrap/cache", ".git", "storage", "public/hot"]
+# The framework makes the files in bootstrap/cache anew, and does not start without the directory.
+REBUILT = ["vendor", "node_modules", "bootstrap/cache/*", ".git", "storage", "public/hot"]
 # Directories are kept, since the framework wants them; what it puts there is made again.
 REGENERATED = [
     "framework/cache/data/*",

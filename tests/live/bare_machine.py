@@ -61,6 +61,13 @@ class BareMachine:
         self._copy_libraries(path)
         shutil.copy(Path(path).resolve(), self.root / "bin" / (name or Path(tool).name))
 
+    def install_library(self, path: Path) -> None:
+        """A module that a program opens by itself, in its own place, and what it needs."""
+        self._copy_libraries(str(path))
+        place = self.root / str(path).lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+
     def remove(self, tool: str) -> None:
         (self.root / "bin" / tool).unlink()
 
