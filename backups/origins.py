@@ -1,8 +1,8 @@
 """Where the sources were, in words that a shell can read out of the details without a JSON parser (pure).
 
 In the details stands `"places": {key of a part: words on its source}`. The words are the place as
-`restore.sh --target` takes it (a database's name, an absolute path; empty where there is none), a space, and a
-sentence for people. In both, every byte but letters, digits and `._/:-` is written as `%` and three octal digits: what
+`restore.sh --target` takes it (a database's name, an absolute path; empty where there is none), a sentence for
+people, and of a SQLite file `mode:uid:gid`, as far as known, each after a space. In all, every byte but letters, digits and `._/:-` is written as `%` and three octal digits: what
 `printf %b` of every shell turns back once each `%` is a `\\0`.
 """
 
@@ -16,9 +16,13 @@ WRITTEN = re.compile(rb"%([0-7]{3})")
 
 def places(parts: Iterable[tuple[str, str]], sources: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """{key: words} of `(key, source's name)` of each part."""
-    return {
-        key: f"{encoded(sources[name]['place'])} {encoded(sources[name]['target'])}" for key, name in parts
-    }
+    return {key: _words(sources[name]) for key, name in parts}
+
+
+def _words(source: Mapping[str, Any]) -> str:
+    objects = source["witness"]["objects"]
+    rights = ":".join(filter(None, (objects.get("file mode"), objects.get("file owner"))))
+    return f"{encoded(source['place'])} {encoded(source['target'])} {encoded(rights)}"
 
 
 def encoded(text: str) -> str:

@@ -33,12 +33,16 @@ def test_every_shell_turns_it_back(shell, text):
 
 
 def test_each_part_names_the_place_of_its_source():
+    nothing = {"witness": {"objects": {}}}
+    lite = {"witness": {"objects": {"file mode": "640", "file owner": "33:33"}}}
     sources = {
-        "db": {"place": "shop", "target": "database shop at db1:3306"},
-        "list": {"place": "", "target": "output of x"},
+        "db": {"place": "shop", "target": "database shop at db1:3306", **nothing},
+        "list": {"place": "", "target": "output of x", **nothing},
+        "lite": {"place": "/a b", "target": "SQLite", **lite},
     }
-    found = origins.places([("parts/01-db-a.sql.zst", "db"), ("parts/02-list-o.txt.zst", "list")], sources)
-    assert found == {
-        "parts/01-db-a.sql.zst": "shop database%040shop%040at%040db1:3306",
-        "parts/02-list-o.txt.zst": " output%040of%040x",
+    parts = [("parts/01-db-a.sql.zst", "db"), ("parts/02-list-o.txt.zst", "list"), ("parts/03-l.zst", "lite")]
+    assert origins.places(parts, sources) == {
+        "parts/01-db-a.sql.zst": "shop database%040shop%040at%040db1:3306 ",
+        "parts/02-list-o.txt.zst": " output%040of%040x ",
+        "parts/03-l.zst": "/a%040b SQLite 640:33:33",
     }

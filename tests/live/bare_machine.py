@@ -116,20 +116,21 @@ class BareMachine:
         directory: str = "/set",
         environment: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
+        user: str = "",
     ) -> "subprocess.Popen[str]":
-        """Start a command inside, as the leader of a session of its own."""
+        """Start a command inside, as the leader of a session of its own. `user`, as root: UID:GID."""
         inside = f'cd {directory} && exec "$@"'
-        command = [*self._entrance(), "/bin/sh", "-c", inside, "sh", *argv]
+        command = [*self._entrance(user), "/bin/sh", "-c", inside, "sh", *argv]
         given = {"PATH": "/bin", "HOME": "/root", "TMPDIR": "/tmp", **(environment or {})}
         return subprocess.Popen(
             command, env=given, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace", start_new_session=True,
         )  # fmt: skip
 
-    def _entrance(self) -> list[str]:
+    def _entrance(self, user: str = "") -> list[str]:
         chroot = shutil.which("chroot", path=f"{os.environ['PATH']}:/usr/sbin:/sbin") or "chroot"
         if (self.root / "dev" / "null").is_char_device():
-            return [chroot, str(self.root)]
+            return [chroot, *([f"--userspec={user}"] if user else []), str(self.root)]
         # Devices cannot be made here: those of this machine are lent, in a mount namespace of the command alone.
         lend = 'for one in null zero urandom; do mount --bind "/dev/$one" "$0/dev/$one"; done; exec "$@"'
         return [

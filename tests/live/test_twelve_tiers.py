@@ -83,7 +83,7 @@ def served_inside(machine: BareMachine, application: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     argv = ("php", "-S", f"127.0.0.1:{port}", "-t", "public", "public/index.php")
-    with machine.start(*argv, directory=str(application)) as child:
+    with machine.start(*argv, directory=str(application), user=twelve_tiers.web_user()) as child:
         try:
             deadline = time.monotonic() + 10
             while time.monotonic() < deadline and child.poll() is None:
@@ -91,6 +91,7 @@ def served_inside(machine: BareMachine, application: Path) -> Iterator[str]:
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
                         break
                 time.sleep(0.05)
+            assert child.poll() is None, child.communicate()[0]
             yield f"http://127.0.0.1:{port}"
         finally:
             child.kill()
@@ -108,7 +109,7 @@ def test_all_twelve_tiers_come_back_on_a_bare_machine(taken, place: Path, identi
         page = answer(address)
         call = answer(f"{address}/calls/7")
     assert page[0] == call[0] == 200
-    git = ("git", "-C", str(shop.application))
+    git = ("git", "-c", "safe.directory=*", "-C", str(shop.application))
     commits = subprocess.run(
         [*git, "rev-parse", "main", "stash"], check=True, capture_output=True, text=True
     ).stdout

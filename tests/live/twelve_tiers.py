@@ -39,6 +39,8 @@ FILES = {
     "usr/local/sbin/deploy.sh": "#!/bin/sh\nset -eu\nphp artisan migrate --force\n",
     "srv/documents/Handbuch für nachts.md": "# Wenn alles weg ist\n1. Ruhe bewahren.\n",
 }
+# As on every Debian; who is not root owns all of it.
+WWW_DATA = (33, 33) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
 MIRROR = {"agents": [{"id": "agent_1", "voice": "Grüße 😀"}], "taken_at": "2026-11-20T01:00:00Z"}
 
 
@@ -100,6 +102,11 @@ class Shop:
                 look_at_tree(there.application), b".git", b"storage", b"bootstrap/cache", b".", b"database"
             ),
             "rows": list(_rows(there.database)),
+            "database": (
+                there.database.stat().st_mode,
+                there.database.stat().st_uid,
+                there.database.stat().st_gid,
+            ),
         }
 
 
@@ -134,6 +141,8 @@ def build(root: Path) -> Shop:
     (root / "srv/mirror.json").write_text(json.dumps(MIRROR, ensure_ascii=False))
     _certify(root / "etc/letsencrypt")
     _commit(shop.application, root / "srv/origin.git")
+    for path in [shop.application, *shop.application.rglob("*")]:
+        os.chown(path, *WWW_DATA, follow_symlinks=False)
     return shop
 
 
@@ -179,6 +188,11 @@ def _run(*argv: str) -> str:
 # ---------------------------------------------------------------------------- the bare one
 
 
+def web_user() -> str:
+    """Who serves the application there, for `BareMachine.start`."""
+    return f"{WWW_DATA[0]}:{WWW_DATA[1]}" if os.geteuid() == 0 else ""
+
+
 def furnish_with_php(machine: BareMachine) -> BareMachine:
     """What RESTORE.md has a person install besides: PHP with its modules, Laravel's framework, git."""
     php = shutil.which("php")
@@ -191,6 +205,7 @@ def furnish_with_php(machine: BareMachine) -> BareMachine:
     for directory in (scanned, Path("/usr/share/php"), Path("/usr/share/zoneinfo")):
         place = machine.root / str(directory).lstrip("/")
         shutil.copytree(directory, place, symlinks=directory.name == "zoneinfo", dirs_exist_ok=True)
+    (machine.root / "tmp").chmod(0o1777)
     machine.install("git")
     place = machine.root / "usr/lib/git-core"
     place.mkdir(parents=True)

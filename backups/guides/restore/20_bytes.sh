@@ -93,6 +93,11 @@ put_in_place() {
     unfinished=
 }
 
+# Directories above a restored place that a bare machine lacks: the web server has to pass through them.
+make_parents() {
+    (umask 022 && mkdir -p -- "$(dirname -- "$1")") || die "the directory of $1 cannot be made."
+}
+
 check_digest() {
     [ -f "$here/$2" ] || die "$2 is missing. Fetch it again, or use another copy of the set."
     found=$(sha256sum <"$here/$2") || die "$2 cannot be read."

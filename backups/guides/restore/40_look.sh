@@ -131,7 +131,7 @@ show_details() {
 
 # ------------------------------------------------------------------ where it all was
 
-# The lines `KEY=PLACE SENTENCE` of the details, in `originals`, both in the words of from_word. Without them the
+# The lines `KEY=PLACE SENTENCE RIGHTS` of the details, in `originals`, both in the words of from_word. Without them the
 # places have to be given by hand; that is no reason to restore nothing.
 load_originals() {
     [ -z "$originals_known" ] || return 0
@@ -167,7 +167,8 @@ show_places() {
 
 show_place() {
     lookup "$originals" "$s_key"
-    sentence=$(from_word "${found#* }")
+    found=${found#* }
+    sentence=$(from_word "${found%% *}")
     printf '%-16s %-14s %s\n' "$s_name" "($s_tier)" "$(shown "${sentence%x}")"
 }
 

@@ -38,6 +38,7 @@ untar() {
 
 # The mark beside the directory says so when the machine itself goes down in the middle.
 restore_files() {
+    make_parents "$place"
     mkdir -p -- "$place" || die "$place cannot be made."
     [ "$place" = / ] || printf '' >"$place.unfinished" || die "$place.unfinished cannot be written."
     each_part for_each_part restore_tree || exit 1

@@ -8,7 +8,7 @@ look_sqlite() {
 }
 
 restore_sqlite() {
-    mkdir -p -- "$(dirname -- "$place")" || die "the directory of $place cannot be made."
+    make_parents "$place"
     each_part for_each_part restore_sqlite_file || exit 1
 }
 
@@ -18,13 +18,23 @@ restore_sqlite_file() {
         verdict=$(sqlite3 "$place.restoring" 'PRAGMA quick_check(1)' 2>&1)
         [ "$verdict" = ok ] || say "  WARNING: SQLite says of the restored file: $verdict"
     fi
-    keep_old_sqlite
+    if [ -e "$place" ]; then keep_old_sqlite; else give_rights; fi
     put_in_place "$place"
+}
+
+# Mode and, for root, owner as the set tells them: the application has to read and write the new file.
+give_rights() {
+    load_originals
+    lookup "$originals" "$p_key"
+    rights=${found##* }
+    case $rights in [0-7][0-7][0-7]*) ;; *) return 0 ;; esac
+    chmod "${rights%%:*}" "$place.restoring" || die "the mode of $place cannot be set."
+    case $rights in *:*:*) ;; *) return 0 ;; esac
+    [ "$(id -u)" -ne 0 ] || chown "${rights#*:}" "$place.restoring" || die "the owner of $place cannot be set."
 }
 
 # The old file goes aside with its log: a log that stayed would be replayed into the new file, and destroy it.
 keep_old_sqlite() {
-    [ -e "$place" ] || return 0
     chmod "$(stat -c %a "$place")" "$place.restoring" || die "the mode of $place cannot be kept."
     if [ "$(id -u)" -eq 0 ]; then
         chown "$(stat -c %u:%g "$place")" "$place.restoring" || die "the owner of $place cannot be kept."
