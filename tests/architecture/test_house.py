@@ -100,7 +100,8 @@ def test_nothing_of_another_workplace_is_in_the_project() -> None:
     files = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.splitlines()
-    private = re.compile(r"(?<![\w.])/(?:work|home/\w+|Users/\w+)/")
+    # Django's own help of --pythonpath, which the catalogue translates, names one that nobody has.
+    private = re.compile(r"(?<![\w.])/(?:work|home/(?!djangoprojects)\w+|Users/\w+)/")
     found = [
         name
         for name in files
