@@ -39,3 +39,13 @@ class BackupsConfig(AppConfig):
         register_tick("backups.due", due.take_due)
         register_tick("backups.watch", watch.watch_age)
         register_tick("backups.prune", prune.ask_due)
+        self._lock()
+
+    def _lock(self) -> None:
+        from backups import canary, locking
+        from drcenter.jobs.registry import register_kind, register_tick
+
+        register_kind(locking.KIND, locking.lock_job)
+        register_kind(canary.KIND, canary.canary_job)
+        register_tick("backups.locking", locking.lock_due)
+        register_tick("backups.canary", canary.canaries_due)

@@ -7,11 +7,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from backups import standing
-from backups.models import Copy, Plan, Recovery, RecoveryKey
+from backups.models import Canary, Copy, Lock, Plan, Recovery, RecoveryKey
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.pulse import TICKS, silent
 from drcenter.panel.look import Link, Notice, Tone
 from drcenter.panel.pages import address
+from drcenter.stored import shown
 
 # After this long somebody has to show again that the identity is still in the safe, and readable.
 HELD_FOR = timedelta(days=180)
@@ -22,6 +23,7 @@ UNTAKEN_AFTER = timedelta(seconds=90)
 def attention(systems: list[standing.SystemStanding], now: datetime) -> list[Notice]:
     """All notices; what is bad comes before what is only not good."""
     notices = [*_workers(now), *_stopped_applications(), *_damaged()]
+    notices += _locks()
     for here in systems:
         notices += _of_system(here)
     notices += _keys(now)
@@ -67,6 +69,30 @@ def _stopped_applications() -> Iterator[Notice]:
                 restore.hint or restore.message,
                 link=Link(_("Restore"), address(restore)),
             )
+
+
+def _locks() -> Iterator[Notice]:
+    """What is not locked, or not safe although it is. A lock that was refused never counts as one."""
+    for canary in Canary.objects.exclude(message="").select_related("destination"):
+        broken = canary.state == Canary.State.DELETED
+        yield Notice(
+            (
+                _("The locks of %(destination)s do not hold.")
+                if broken
+                else _("The locks of %(destination)s could not be tried.")
+            )
+            % {"destination": canary.destination},
+            " ".join(filter(None, (shown(canary.message), shown(canary.hint)))),
+            Tone.BAD if broken else Tone.WARN,
+            Link(_("Destination"), address(canary.destination)),
+        )
+    refused = Lock.objects.filter(state=Lock.State.NOT_HELD, copy__state=Copy.State.COMPLETE)
+    for lock in refused.select_related("copy__set__system", "copy__destination")[:10]:
+        yield Notice(
+            _("A copy is not locked: %(copy)s.") % {"copy": lock.copy},
+            " ".join(filter(None, (shown(lock.message), shown(lock.hint)))),
+            link=Link(_("Copy"), address(lock.copy)),
+        )
 
 
 def _damaged() -> Iterator[Notice]:

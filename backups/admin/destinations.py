@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
 from backups.admin.places import destination_target
+from backups.admin.verdicts import canary_verdict
 from backups.destinations import destinations
 from backups.models import Copy, Destination
 from drcenter.audit.models import Result
@@ -106,7 +107,7 @@ class DestinationAdmin(OptionsAdmin, PanelAdmin):
 
     def record(self, request: HttpRequest, obj: Destination) -> Record:
         copies = obj.copies.filter(state=Copy.State.COMPLETE).count()
-        facts = [Fact(_("complete copies"), copies), *_space(obj)]
+        facts = [Fact(_("complete copies"), copies), *_space(obj), *_locks(obj)]
         damaged = obj.copies.filter(state=Copy.State.DAMAGED).count()
         verdict = Verdict(destination_target(obj), Tone.IDLE, "hard_drive")
         if damaged:
@@ -118,6 +119,21 @@ class DestinationAdmin(OptionsAdmin, PanelAdmin):
         allowed = may(request, Check.permission)
         buttons = [Button(_("Test"), address(obj, "check"), "network_check", post=True)] if allowed else []
         return Record(verdict, facts=facts, buttons=buttons)
+
+
+def _locks(destination: Destination) -> list[Fact]:
+    """What copies are locked for, and whether the last delete of a locked object was refused."""
+    if not destination.lock_days:
+        return []
+    days = Fact(
+        _("copies are locked for"),
+        ngettext("%(days)d day", "%(days)d days", destination.lock_days) % {"days": destination.lock_days},
+    )
+    canary = getattr(destination, "canary", None)
+    if canary is None:
+        return [days]
+    last = Fact(_("last refused"), words.when_and_ago(canary.refused_at))
+    return [days, Fact(_("canary"), canary_verdict(canary)), *([last] if canary.refused_at else [])]
 
 
 def _space(destination: Destination) -> list[Fact]:

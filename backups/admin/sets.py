@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
@@ -14,7 +15,7 @@ from backups.admin.acts import Verify
 from backups.admin.places import destination_target
 from backups.admin.restore import RestoreBeside, RestoreProduction
 from backups.admin.tables import copies_table, parts_table, recoveries_table, verifications_table
-from backups.admin.verdicts import copy_verdict, level_verdict, set_verdict
+from backups.admin.verdicts import copy_verdict, level_verdict, lock_verdict, set_verdict
 from backups.models import Copy, Recovery, Set, Verification
 from backups.models.level import RANK
 from drcenter import permissions
@@ -100,7 +101,7 @@ class SetAdmin(RecordAdmin):
         checks = list(Verification.objects.filter(of_set).select_related("job", "copy__destination"))
         restores = list(Recovery.objects.filter(of_set).select_related("job"))
         job = open_job(checks, restores, obj.job)
-        copies = list(obj.copies.select_related("destination", "set__system"))
+        copies = list(obj.copies.select_related("destination", "set__system", "lock"))
         best = best_copy(obj)
         buttons = copy_buttons(request, best) if best else []
         tables = [
@@ -164,6 +165,22 @@ def _set_facts(row: Set) -> list[Fact]:
     return [fact for fact in facts if fact.value not in (None, "", words.NOTHING)]
 
 
+def _lock_facts(copy: Copy) -> list[Fact]:
+    """What the store said of the copy's lock, and when."""
+    verdict = lock_verdict(copy, timezone.now())
+    if verdict is None:
+        return []
+    lock = getattr(copy, "lock", None)
+    if lock is None or lock.until is None:
+        return [Fact(_("lock"), verdict)]
+    return [
+        Fact(_("lock"), verdict),
+        Fact(_("locked until"), words.when(lock.until)),
+        Fact(_("read back at"), words.when_and_ago(lock.checked_at)),
+        Fact(_("locked objects"), lock.objects_count),
+    ]
+
+
 @admin.register(Copy)
 class CopyAdmin(RecordAdmin):
     list_display = ("__str__", "verdict", "destination", "verified_at")
@@ -199,6 +216,7 @@ class CopyAdmin(RecordAdmin):
             Fact(_("destination"), Link(str(obj.destination), address(obj.destination))),
             Fact(_("where"), destination_target(obj.destination)),
             Fact(_("last verified"), words.when_and_ago(obj.verified_at)),
+            *_lock_facts(obj),
         ]
         return Record(
             verdict=copy_verdict(obj),

@@ -2,9 +2,16 @@
 
 from collections.abc import Callable, Iterable
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups.admin.verdicts import copy_verdict, recovery_verdict, set_verdict, verification_verdict
+from backups.admin.verdicts import (
+    copy_verdict,
+    lock_verdict,
+    recovery_verdict,
+    set_verdict,
+    verification_verdict,
+)
 from backups.models import Copy, Recovery, Set, Verification
 from drcenter.panel import words
 from drcenter.panel.look import Button, Link, Table
@@ -29,18 +36,29 @@ def parts_table(row: Set) -> Table:
 
 def copies_table(copies: Iterable[Copy], buttons: Callable[[Copy], list[Button]]) -> Table:
     rows = []
+    now = timezone.now()
+    copies = list(copies)
+    locks = {copy.pk: lock_verdict(copy, now) for copy in copies}
+    locking = any(locks.values())
     for copy in copies:
         acts = buttons(copy)
         rows.append(
             [
                 Link(str(copy.destination), address(copy)),
                 copy_verdict(copy),
+                *([locks[copy.pk] or words.NOTHING] if locking else []),
                 words.when_and_ago(copy.verified_at),
                 copy.message,
                 *([acts] if acts else []),
             ]
         )
-    columns = [_("destination"), _("level"), _("last verified"), _("message")]
+    columns = [
+        _("destination"),
+        _("level"),
+        *([_("lock")] if locking else []),
+        _("last verified"),
+        _("message"),
+    ]
     if any(len(row) > len(columns) for row in rows):
         columns.append("")
     return Table(_("copies"), columns, rows, _("There is no copy of this set."))

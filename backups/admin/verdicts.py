@@ -1,9 +1,13 @@
 """States and levels in words, colours and icons: the same on every page."""
 
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from backups.models import Copy, Level, Recovery, Set, Verification
+from backups.models import Canary, Copy, Level, Lock, Recovery, Set, Verification
 from drcenter.jobs.admin import stopped, waiting
 from drcenter.panel.look import Tone, Verdict
 from drcenter.stored import shown
@@ -104,6 +108,35 @@ def copy_verdict(row: Copy) -> Verdict:
         return level_verdict(row.level)
     tone, icon = COPIES[Copy.State(row.state)]
     return Verdict(row.get_state_display(), tone, icon, shown(row.message))
+
+
+def lock_verdict(row: Copy, now: datetime) -> Verdict | None:
+    """Whether the copy is locked, by what the store said; None where nothing has to be."""
+    lock: Lock | None = getattr(row, "lock", None)
+    if lock is None:
+        wanted = row.destination.lock_days and row.state == Copy.State.COMPLETE
+        return Verdict(_("not locked yet"), Tone.WARN, "lock_clock") if wanted else None
+    if lock.holds(now):
+        return Verdict(_until(lock), Tone.GOOD, "lock", _("As it was read back from the store."))
+    if lock.state == Lock.State.HELD:
+        return Verdict(_("lock has ended"), Tone.IDLE, "lock_open", _until(lock))
+    tone = Tone.BAD if lock.state == Lock.State.NOT_HELD else Tone.WARN
+    return Verdict(lock.get_state_display(), tone, "lock_open", shown(lock.message))
+
+
+def _until(lock: Lock) -> str:
+    day = date_format(timezone.localtime(lock.until), "DATE_FORMAT") if lock.until else ""
+    return _("%(mode)s until %(day)s") % {"mode": lock.mode, "day": day}
+
+
+def canary_verdict(canary: Canary) -> Verdict:
+    tone, icon = {
+        Canary.State.REFUSED: (Tone.GOOD, "verified_user"),
+        Canary.State.DELETED: (Tone.BAD, "gpp_bad"),
+        Canary.State.UNKNOWN: (Tone.WARN, "gpp_maybe"),
+        Canary.State.ASKED: (Tone.IDLE, "shield"),
+    }[Canary.State(canary.state)]
+    return Verdict(canary.get_state_display(), tone, icon, shown(canary.message))
 
 
 def verification_verdict(row: Verification) -> Verdict:

@@ -48,6 +48,7 @@ class Stored:
     modified: datetime | None = None
     version: str = ""
     locked_until: datetime | None = None
+    lock_mode: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,10 @@ class Destination(ABC):
         self.delete(key)
 
     def lock(self, key: str, until: datetime) -> Stored:
-        """Forbid deletion until then. Raises OperationFailed where the store cannot."""
+        """Forbid deletion until then, or for as long as it is forbidden already; what the store says of it afterwards.
+
+        Raises OperationFailed where the store cannot, or does not hold to it.
+        """
         raise OperationFailed(f"{self.label} cannot lock objects.", permanent=True)
 
     def abort(self, prefix: str | None = None) -> None:

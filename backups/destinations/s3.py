@@ -84,6 +84,13 @@ class S3Options(forms.Form):
             ("GOVERNANCE", _("those with a special right can end it early")),
         ],
     )
+    lock_days = forms.IntegerField(
+        label=_("Lock for days"),
+        required=False,
+        min_value=0,
+        max_value=36_500,
+        help_text=_("Each copy is locked once it was verified. Empty: nothing is locked."),
+    )
 
     def clean_prefix(self) -> str:
         prefix: str = self.cleaned_data["prefix"].strip("/")
@@ -226,6 +233,7 @@ class Plugin(Destination):
             modified=answer.get("LastModified"),
             version=_version(answer),
             locked_until=answer.get("ObjectLockRetainUntilDate"),
+            lock_mode=str(answer.get("ObjectLockMode") or ""),
         )
 
     def list(self, prefix: str) -> Iterator[Stored]:
@@ -277,21 +285,28 @@ class Plugin(Destination):
     def lock(self, key: str, until: datetime) -> Stored:
         """Lock the newest version, and look whether the store holds to it: some take the order and forget it."""
         found = self.head(key)
-        retention = {"Mode": self.options["lock_mode"], "RetainUntilDate": until}
-        version = {"VersionId": found.version} if found.version else {}
-        with explained(f"{key} cannot be locked in {self.target}", key):
-            self._client.put_object_retention(
-                Bucket=self._bucket, Key=self._name(key), Retention=retention, **version
-            )
+        if not self._holds(found, until):
+            until = max(until, found.locked_until or until)
+            retention = {"Mode": self.options["lock_mode"], "RetainUntilDate": until}
+            version = {"VersionId": found.version} if found.version else {}
+            with explained(f"{key} cannot be locked in {self.target}", key):
+                self._client.put_object_retention(
+                    Bucket=self._bucket, Key=self._name(key), Retention=retention, **version
+                )
         locked = self.head(key)
-        kept = locked.locked_until
-        if kept is None or int(kept.timestamp()) < int(until.timestamp()) or locked.version != found.version:
+        if not self._holds(locked, until) or locked.version != found.version:
             raise OperationFailed(
                 f"{key} is not locked, although {self.target} took the order without an error.",
                 "The bucket needs object lock, and the credentials s3:GetObjectRetention.",
                 permanent=True,
             )
         return locked
+
+    def _holds(self, found: Stored, until: datetime) -> bool:
+        """COMPLIANCE is more than GOVERNANCE, and holds where that is asked for."""
+        kept = found.locked_until
+        strong = found.lock_mode in (self.options["lock_mode"], "COMPLIANCE")
+        return strong and kept is not None and int(kept.timestamp()) >= int(until.timestamp())
 
     def abort(self, prefix: str | None = None) -> None:
         """Abort unfinished uploads: those of this instance, and with `prefix` everybody's below it."""

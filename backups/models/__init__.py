@@ -1,6 +1,7 @@
 """Rows of the app: what is planned, what was taken, what was proven, what was recovered."""
 
 from backups.models.keys import RecoveryKey
+from backups.models.lock import Canary, Lock
 from backups.models.plan import Destination, Plan, Source, Tier
 from backups.models.profile import Profile
 from backups.models.rebuild import Rebuild, Signer
@@ -10,11 +11,13 @@ from backups.models.set import Copy, Level, Part, Set
 from backups.models.verification import Verification
 
 __all__ = [
+    "Canary",
     "Copy",
     "Destination",
     "Freeze",
     "Leftover",
     "Level",
+    "Lock",
     "Part",
     "Pin",
     "Plan",

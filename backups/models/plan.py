@@ -95,6 +95,11 @@ class Destination(models.Model):
         """The destination with this row's options, and the credentials of that role. Nothing is opened yet."""
         return destinations.build(self.kind, self.options, role)
 
+    @property
+    def lock_days(self) -> int:
+        """For how many days each copy is locked there; 0 where nothing is."""
+        return int(self.options.get("lock_days") or 0)
+
 
 def valid_cron(expression: str) -> None:
     """Raises ValidationError for an expression that never fires or cannot be read."""
