@@ -5,7 +5,7 @@ the objects (schema, rights), then the contents. Equal witnesses are the proof; 
 a second dump is not (backups lose FLOAT digits in both).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,31 @@ def differences(source: Witness, restored: Witness) -> list[str]:
         if name not in ignored:
             lines += _compare_content(name, source.contents.get(name), restored.contents.get(name))
     return lines
+
+
+def joined(earlier: Witness, increment: Witness, removed: Iterable[str]) -> Witness:
+    """What the source held when `increment` was taken, which names only what has changed since `earlier`."""
+    gone = {*removed, *increment.contents, *increment.ignored}
+    return Witness(
+        increment.objects,
+        {name: one for name, one in earlier.contents.items() if name not in gone} | dict(increment.contents),
+        {name: why for name, why in earlier.ignored.items() if name not in gone} | dict(increment.ignored),
+    )
+
+
+def limited(found: Witness, increment: Witness) -> Witness:
+    """`found` without the directories that stand there only because something of the increment is in them."""
+    named = increment.contents.keys() | increment.ignored.keys()
+    on_the_way = {above for name in named for above in _above(name)} - named
+    contents = {name: one for name, one in found.contents.items() if name not in on_the_way}
+    return Witness(found.objects, contents, found.ignored)
+
+
+def _above(path: str) -> Iterator[str]:
+    """The directories of a path, and `.`."""
+    yield "."
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def withholding(

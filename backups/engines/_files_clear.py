@@ -5,12 +5,15 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 from backups.engines._files_patterns import below
 from backups.engines._files_snapshot import UNREADABLE, VANISHED
 from backups.engines._files_tree import ROOT, Tree
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
+
+BLOCK = 1 << 20
 
 
 def clear(tree: Tree, witness: Witness) -> None:
@@ -26,6 +29,32 @@ def clear(tree: Tree, witness: Witness) -> None:
     for path in reversed(stale):
         with _parent(tree, path) as directory, suppress(FileNotFoundError):
             _remove(os.path.basename(path), directory)
+
+
+def remove_listed(tree: Tree, listed: BinaryIO) -> None:
+    """Remove the paths of a set's list of what is gone, each ended by NUL, a directory after what it holds.
+
+    What is kept or excluded here stays, and so do the directories that hold any of it. Raises OperationFailed for a
+    path that leads out of the tree: the list comes from a store.
+    """
+    for name in _names(listed):
+        path = name.removeprefix(b"./")
+        if path.startswith(b"/") or not {b"", b".", b".."}.isdisjoint(path.split(b"/")):
+            raise OperationFailed(
+                "The list of what is gone names a path outside of the directory.", permanent=True
+            )
+        if not (tree.kept(path) or tree.excluded(path)) and os.path.lexists(tree.place(path)):
+            with _parent(tree, path) as directory, suppress(FileNotFoundError):
+                _remove(os.path.basename(path), directory)
+
+
+def _names(listed: BinaryIO) -> Iterator[bytes]:
+    rest = b""
+    while block := listed.read(BLOCK):
+        *names, rest = (rest + block).split(b"\0")
+        yield from names
+    if rest:
+        raise OperationFailed("The list of what is gone ends in the middle of a name.", permanent=True)
 
 
 def _stale(tree: Tree, witness: Witness) -> Iterator[bytes]:

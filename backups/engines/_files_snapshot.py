@@ -6,14 +6,17 @@ it is stored once more, in a part of its own, up to three times; what is still i
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from backups.engines._files_digest import digest
+from backups.engines._files_index import STATE, UNKNOWN, Index
 from backups.engines._files_tar import dump, list_of, stored_paths
-from backups.engines._files_tree import ROOT, Entry, Tree, signature
+from backups.engines._files_tree import ROOT, Entry, Tree, signature, young
 from backups.engines.base import Finding, PartSpec, Snapshot
 from backups.witness import Content, Witness
 
@@ -66,9 +69,23 @@ class LinkGroups:
                 self._names.setdefault((status.st_dev, status.st_ino), []).append(entry.path)
             yield entry
 
+    def linked(self, states: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """States of the files with several names, which tell all of these: a name may come or go with a directory
+        that is renamed, which no time of the file shows."""
+        found: dict[bytes, bytes] = {}
+        for names in self._names.values():
+            if len(names) > 1:
+                group = b"\0".join(sorted(names))
+                found |= {name: _together(states[name], group) for name in names if name in states}
+        return found
+
     def first_names(self) -> dict[tuple[int, int], bytes]:
         """{device and inode: the first name} of each file that has several."""
         return {file: min(names) for file, names in self._names.items() if len(names) > 1}
+
+
+def _together(state: bytes, group: bytes) -> bytes:
+    return blake2b(state + group, digest_size=STATE).digest()
 
 
 def link_groups(tree: Tree) -> dict[tuple[int, int], bytes]:
@@ -105,20 +122,30 @@ class TreeSnapshot(Snapshot):
 
     position: Mapping[str, Any] = {}
 
-    def __init__(self, tree: Tree, workspace: Path, *, as_root: bool) -> None:
+    def __init__(self, tree: Tree, identity: str, workspace: Path, *, as_root: bool) -> None:
         self._tree = tree
+        # Which tree it is, with which options: sets of others have nothing to do with it.
+        self._identity = identity
         self._workspace = workspace
         self._as_root = as_root
+        self._began = time.time_ns()
+        self._groups = LinkGroups(tree)
         # path -> the state in which it was stored last, as far as known
-        self._expected: dict[bytes, int] = {}
+        self._expected: dict[bytes, bytes] = {}
+        # What may have changed once more without showing it.
+        self._young: set[bytes] = set()
         self._reasons: dict[bytes, str] = {}
+        self._vanished: dict[bytes, bytes] = {}
         self._contents: dict[str, Content] = {}
 
     def parts(self) -> Iterator[PartSpec]:
         self._tree.root_status()
-        groups = LinkGroups(self._tree)
-        yield self._part("tree", partial(self._names, groups))
-        again = self._look("tree", self._tree.walk(), set(self._expected), groups.first_names())
+        yield self._part("tree", self._names)
+        again = self._look("tree", self._tree.walk(), set(self._expected), self._groups.first_names())
+        yield from self._retries(again)
+
+    def _retries(self, again: dict[bytes, str]) -> Iterator[PartSpec]:
+        """Parts with what changed while the one before was read; what keeps changing is noted."""
         for attempt in range(1, RETRIES + 1):
             if not again:
                 break
@@ -131,14 +158,13 @@ class TreeSnapshot(Snapshot):
         root, stored = os.fsdecode(self._tree.root), self._workspace / f"{name}.stored"
         return PartSpec(name, "tar", (dump(root, names, stored, as_root=self._as_root),), smallest=512)
 
-    def _names(self, groups: "LinkGroups") -> Iterator[bytes]:
+    def _names(self) -> Iterator[bytes]:
         """The list for tar, which works while it grows; asked for again when the part is."""
         self._expected.clear()
         self._reasons.clear()
         batch = []
-        for entry in groups.remembering(self._tree.walk()):
-            if entry.problem:
-                self._reasons[entry.path] = f"{UNREADABLE}: {entry.problem}"
+        for entry in self._groups.remembering(self._tree.walk()):
+            if not self._noted(entry):
                 continue
             self._expected[entry.path] = signature(entry.status)
             batch.append(entry.path)
@@ -146,6 +172,15 @@ class TreeSnapshot(Snapshot):
                 yield list_of(batch)
                 batch = []
         yield list_of(batch)
+
+    def _noted(self, entry: Entry) -> bool:
+        """Whether it can be read. Notes why not; and that it is young."""
+        if entry.problem:
+            self._reasons[entry.path] = f"{UNREADABLE}: {entry.problem}"
+            return False
+        if young(entry.status, self._began):
+            self._young.add(entry.path)
+        return True
 
     def _with_parents(self, paths: Iterable[bytes]) -> list[bytes]:
         """Also the directories of `paths`: restoring a file sets the time of its directory anew."""
@@ -174,7 +209,9 @@ class TreeSnapshot(Snapshot):
             else:
                 self._contents[os.fsdecode(entry.path)] = content
         for path in vanished:
-            self._expected.pop(path, None)
+            if self._expected.pop(path, None) is not None:
+                # It may be in the set all the same.
+                self._vanished[path] = UNKNOWN
             self._reasons.setdefault(path, VANISHED)
         return again
 
@@ -189,6 +226,7 @@ class TreeSnapshot(Snapshot):
                 self._reasons[path] = f"{UNREADABLE}: {entry.problem}"
             elif self._expected.get(path) != state:
                 again[path], self._expected[path] = CHANGED, state
+                self._young.add(path)
             elif path in missing:
                 again[path] = NOT_STORED
             else:
@@ -198,7 +236,7 @@ class TreeSnapshot(Snapshot):
         with (self._workspace / f"{part}.stored").open("rb") as index:
             yield from stored_paths(index)
 
-    def _state(self, path: bytes) -> int | None:
+    def _state(self, path: bytes) -> bytes | None:
         try:
             return signature(os.lstat(self._tree.place(path)))
         except OSError:
@@ -208,6 +246,17 @@ class TreeSnapshot(Snapshot):
         ignored = {os.fsdecode(path): reason for path, reason in self._reasons.items()}
         contents = {name: content for name, content in self._contents.items() if name not in ignored}
         return Witness(objects_of(self._as_root), contents, ignored | ({} if self._as_root else OWNERS))
+
+    def index(self) -> bytes:
+        """What the next increment compares with; after the last part. Everything in doubt is stored again then."""
+        states = self._states()
+        doubtful = self._young.union(path for path, reason in self._reasons.items() if reason != KEPT)
+        states |= dict.fromkeys(doubtful.intersection(states), UNKNOWN)
+        return Index(self._identity, self._began, states).to_bytes()
+
+    def _states(self) -> dict[bytes, bytes]:
+        """The state of every path that a restore brings back."""
+        return self._expected | self._vanished | self._groups.linked(self._expected)
 
     def findings(self) -> Sequence[Finding]:
         """One finding for each reason, with the number of paths and the first names."""

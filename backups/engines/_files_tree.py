@@ -5,12 +5,17 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from struct import Struct
 from typing import NamedTuple
 
 from backups.engines._files_patterns import Matches, below, excluded, outside
 from drcenter.errors import OperationFailed
 
 ROOT = b"."
+# Nanoseconds: the kernel's clock for times of files ticks every 1 to 10 ms, older file systems' every 1 or 2 s.
+FINE, COARSE = 50_000_000, 2_100_000_000
+_STATE = Struct("<9q").pack
 
 
 class Entry(NamedTuple):
@@ -111,12 +116,21 @@ class Tree:
         return "" if os.access(self.place(path), os.R_OK, effective_ids=True) else "Permission denied"
 
 
-def signature(status: os.stat_result) -> int:
-    """A number that is another one when the file was changed (one number: trees have many files)."""
-    return hash(
-        (
-            status.st_ino, status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_ctime_ns,
-            status.st_nlink if not stat.S_ISDIR(status.st_mode) else 0,
-            status.st_size if not stat.S_ISDIR(status.st_mode) else 0,
-        )
+def signature(status: os.stat_result) -> bytes:
+    """16 bytes that are others when the file was changed: trees have many files.
+
+    Of a directory neither size nor links count: they change with what it holds, which is looked at by itself.
+    """
+    directory = stat.S_ISDIR(status.st_mode)
+    state = _STATE(
+        status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns,
+        status.st_ctime_ns, 0 if directory else status.st_nlink, 0 if directory else status.st_size,
     )  # fmt: skip
+    return blake2b(state, digest_size=16).digest()
+
+
+def young(status: os.stat_result, moment: int) -> bool:
+    """Whether the file was changed so shortly before `moment`, in nanoseconds, or after it, that one more change
+    might show the same time. File systems without fractions of seconds have times that end in zeros."""
+    margin = COARSE if status.st_ctime_ns % 1_000_000_000 == 0 else FINE
+    return status.st_ctime_ns >= moment - margin

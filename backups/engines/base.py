@@ -38,6 +38,10 @@ class Untouched(OperationFailed):
     """Raised by `prepare`: what is there could not be cleared, and nothing of it was changed."""
 
 
+class NeedsFull(OperationFailed):
+    """No increment can be taken: the message is the reason, as a sentence. A full set can."""
+
+
 def is_gone(path: str | Path) -> bool:
     """True only if the system says that nothing is there: a refusal, or a mount that is dead, is not nothing."""
     try:
@@ -102,6 +106,10 @@ class PartSpec:
 class Snapshot(ABC):
     """One moment of the source, held open while its parts are read. Made by `Engine.snapshot()`."""
 
+    # Of an increment: the names (paths) that the set before has, and this one has not any more. Its parts, and its
+    # witness, are of what has changed since. None: the snapshot is of everything.
+    removed: Sequence[str] | None = None
+
     @abstractmethod
     def parts(self) -> Iterator[PartSpec]:
         """The parts, in the order in which they are restored. Each is stored before the next is asked for."""
@@ -114,6 +122,10 @@ class Snapshot(ABC):
     @abstractmethod
     def position(self) -> Mapping[str, Any]:
         """Where in the source's log the moment is (binlog file and position, LSN); may be empty."""
+
+    def index(self) -> bytes | None:
+        """What `Engine.since` needs to know of this set; asked for after the last part. None: it knows no increments."""
+        return None
 
     def findings(self) -> Sequence[Finding]:
         """What turned up while the parts were read (a file that kept changing)."""
@@ -169,6 +181,13 @@ class Engine(ABC):
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Open one moment. Raises OperationFailed when it cannot be had."""
+
+    def since(self, index: bytes, share: float) -> AbstractContextManager[Snapshot]:
+        """Open one moment, of which only what has changed is stored since the set whose snapshot gave `index`.
+
+        Raises NeedsFull where there is no telling, or when more than `share` (0 to 1) of the bytes have changed.
+        """
+        raise NeedsFull("This kind of source knows no increments.", permanent=True)
 
     @abstractmethod
     def witness(self) -> Witness:

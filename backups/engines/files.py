@@ -1,12 +1,14 @@
 """Files: a directory with all that belongs to it, stored by GNU tar."""
 
 import errno
+import json
 import os
 import shutil
 import socket
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,14 +17,26 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from backups import restored
-from backups.engines._files_clear import clear
+from backups.engines._files_clear import clear, remove_listed
+from backups.engines._files_increment import NAMES, IncrementSnapshot
+from backups.engines._files_index import Index
 from backups.engines._files_patterns import tidy
 from backups.engines._files_snapshot import UNREADABLE, TreeSnapshot, finding_for, witness_of
 from backups.engines._files_tar import restore
 from backups.engines._files_tree import Tree
 from backups.engines._places import beside_path
 from backups.engines._temporary import protected_directory
-from backups.engines.base import Consumer, Engine, Finding, Gone, Inspection, NoScratch, Snapshot, is_gone
+from backups.engines.base import (
+    Consumer,
+    Engine,
+    Finding,
+    Gone,
+    Inspection,
+    NeedsFull,
+    NoScratch,
+    Snapshot,
+    is_gone,
+)
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.options import LinesField
@@ -141,12 +155,31 @@ class Plugin(Engine):
     def snapshot(self) -> Iterator[Snapshot]:
         _require_gnu_tar()
         with protected_directory() as workspace:
-            yield TreeSnapshot(self._tree, workspace, as_root=os.geteuid() == 0)
+            yield TreeSnapshot(self._tree, self._identity, workspace, as_root=os.geteuid() == 0)
+
+    @contextmanager
+    def since(self, index: bytes, share: float) -> Iterator[Snapshot]:
+        _require_gnu_tar()
+        known = _index(index)
+        with protected_directory() as workspace:
+            snapshot = IncrementSnapshot(
+                self._tree, self._identity, workspace, known, as_root=os.geteuid() == 0
+            )
+            snapshot.refuse_above(share)
+            yield snapshot
+
+    @property
+    def _identity(self) -> str:
+        """Which tree is looked at, how, and as whom; two with the same are compared path by path."""
+        names = ("path", "exclude", "only", "keep", "one_file_system")
+        return json.dumps([os.geteuid() == 0, *(self.options[name] for name in names)])
 
     def witness(self) -> Witness:
         return witness_of(self._tree, as_root=os.geteuid() == 0)
 
     def consumer(self, part: str, suffix: str) -> Consumer:
+        if suffix == NAMES:
+            return partial(remove_listed, self._tree)
         if suffix != "tar":
             raise OperationFailed(f"A set of files has no part {part}.{suffix}.", permanent=True)
         return restore(self.path, [tidy(path) for path in self.options["keep"]], as_root=os.geteuid() == 0)
@@ -230,6 +263,13 @@ NOT_ROOT = Finding(
     "The worker does not run as root: owners and groups are stored, but neither compared nor restored.",
     "Run the worker for this source as root if its files belong to several users.",
 )
+
+
+def _index(data: bytes) -> Index:
+    try:
+        return Index.from_bytes(data)
+    except OperationFailed as error:
+        raise NeedsFull(error.message) from error
 
 
 def _missing(path: str) -> list[str]:
