@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 from django.utils.translation import gettext as _
 
-from backups import layout, publish, signing
+from backups import chains, layout, publish, signing
 from backups.checksums import parse_checksums
 from backups.decode import BLOCK, Damaged
 from backups.destinations.base import NotThere
 from backups.layout import Manifest
 from backups.models import Set
 from backups.readback import ReadableCopy
+from backups.references import located
 from drcenter.errors import OperationFailed
 
 # What no restore by this product needs: people, and a restore without it, do.
@@ -35,6 +36,11 @@ def check_there(copy: ReadableCopy, one: Set, tolerate: Tolerate | None = None) 
             raise Damaged(f"{name} is missing: without it this copy is no complete set.") from None
         if name == details and one.details_size not in {None, found.size}:
             raise Damaged(f"{name}: the stored size is {found.size}, it was {one.details_size}.")
+    for name, size in chains.details_needed(one).items():
+        with chains.naming_link(name):
+            found = copy.destination.head(located(copy.prefix, name))
+            if size not in {None, found.size}:
+                raise Damaged(f"{name}: the stored size is {found.size}, it was {size}.")
 
 
 def check_digests(copy: ReadableCopy, one: Set, tolerate: Tolerate | None = None) -> str:

@@ -9,6 +9,7 @@ from backups.decode import Damaged
 from backups.destinations.base import Destination
 from backups.engines.base import PartSpec
 from backups.readback import ReadableCopy
+from backups.references import refer
 from backups.stream import BLOCK, Encoding, StoredPart, store
 from drcenter.errors import OperationFailed
 
@@ -25,12 +26,14 @@ def write(
     return key, store(spec, lambda stream: destination.put(prefix + key, stream), encoding)
 
 
-def read(copy: ReadableCopy, *, encrypted: bool, stored_sha256: str) -> dict[str, Any]:
+def read(copy: ReadableCopy, *, encrypted: bool, stored_sha256: str, of: str = "") -> dict[str, Any]:
     """The content. Raises OperationFailed when it is damaged, of a newer version, or for other identities.
 
-    `stored_sha256` comes from `companions.check_digests`: anybody can encrypt to public keys.
+    `stored_sha256` comes from `companions.check_digests`, or from details that were checked so: anybody can encrypt
+    to public keys. `of`: the identifier of an earlier set that the copy's set needs.
     """
     key = layout.details_key(encrypted=encrypted)
+    key = refer(of, key) if of else key
     try:
         with copy.plain(key) as plain:
             pieces = list(iter(lambda: plain.read(BLOCK), b""))

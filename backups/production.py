@@ -180,7 +180,7 @@ class _Act:
         with recovering.step(_("overwrite"), f"{place.target} @ {place.host}"):
             self.context.sure()
             try:
-                self._make_way(place, expected)
+                self._make_way(place, recovering.room_for(source))
             except Untouched:
                 self.touched.remove(source)
                 raise

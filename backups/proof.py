@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from backups import engines
+from backups import chains, engines
 from backups.engines.base import Engine, NoScratch
 from backups.judging import DoesNotRestore, judged
 from backups.leftovers import held_directory
@@ -21,7 +21,8 @@ from backups.models import Copy, Level, Part, Set, Verification
 from backups.models.level import at_least
 from backups.placing import by_source, place_source
 from backups.readback import ReadableCopy
-from backups.witness import Witness, differences
+from backups.references import owner_of
+from backups.witness import Witness, differences, limited
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext
@@ -33,9 +34,13 @@ SHOWN = 200
 
 @dataclass
 class Outcome:
-    """`undecided`: why a source could not be compared at all. `differences`: what is not equal. `facts`: figures."""
+    """`undecided`: why a source could not be compared at all. `differences`: what is not equal. `facts`: figures.
+
+    `notes`: what exactly was shown, of sources that were not restored as a whole.
+    """
 
     undecided: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -82,14 +87,20 @@ def _prove_source(
     if detail is None:
         raise DoesNotRestore("The details of the set do not know this source.", permanent=True)
     expected = Witness.from_json(detail["witness"])
-    engine = engines.build(detail["engine"], detail["options"])
-    with _workspace() as workspace, _scratch(engine, workspace, detail["facts"]) as place:
+    engine, facts = engines.build(detail["engine"], detail["options"]), detail["facts"]
+    # Right after it was taken an increment is restored alone: the sets before it cannot be read here.
+    since = detail.get("since")
+    if since:
+        parts = [part for part in parts if not owner_of(part.key)]
+        facts = facts | {"size": sum(part.plain_size for part in parts), "entries": len(expected.contents)}
+    with _workspace() as workspace, _scratch(engine, workspace, facts) as place:
         began = time.monotonic()
         with judged(place):
-            place_source(context, copy, parts, place, expected)
+            place_source(context, copy, parts, place, None if since else expected)
             restored = time.monotonic()
             context.phase(_("comparing"), name)
-            found = differences(expected, place.witness())
+            held = place.witness()
+            found = differences(expected, limited(held, expected) if since else held)
         outcome.differences += [redact(f"{name}: {difference}") for difference in found]
         outcome.facts[name] = {
             "restore_seconds": round(restored - began, 2),
@@ -99,6 +110,24 @@ def _prove_source(
             "ignored": dict(list(expected.ignored.items())[:SHOWN]),
             "reservations": list(place.reservations),
         }
+    if since:
+        outcome.facts[name]["since"] = since["set"]
+        outcome.notes.append(_proven_so_far(parts[0].set, name, since["set"], len(expected.contents)))
+
+
+def _proven_so_far(one: Set, name: str, earlier: str, count: int) -> str:
+    """What the proof of an increment shows, in a sentence. Raises NoScratch when what it builds on is not proven."""
+    base = Set.objects.filter(system=one.system, identifier=earlier).first()
+    if base is None or base.best_level() != Level.PROVEN:
+        raise NoScratch(
+            _("What changed was restored and is equal, but the set it builds on, %(set)s, is not proven.")
+            % {"set": earlier},
+            _("Verify with an identity: then the whole chain is restored."),
+        )
+    return _(
+        "%(name)s: what changed (%(count)d paths) was restored and is equal; the rest is proven with %(set)s, on which"
+        " it builds. Verify with an identity to restore the whole chain."
+    ) % {"name": name, "count": count, "set": earlier}
 
 
 @contextmanager
@@ -141,7 +170,8 @@ def conclude(verification: Verification, outcome: Outcome) -> None:
     else:
         verification.state = Verification.State.PASSED if passed else Verification.State.UNDECIDED
         verification.reached = Level.PROVEN if passed else Level.STORED
-        verification.message = "" if passed else _("What was dumped is proven, but the dump is incomplete.")
+        incomplete = _("What was dumped is proven, but the dump is incomplete.")
+        verification.message = " ".join(outcome.notes) if passed else incomplete
     with transaction.atomic():
         verification.conclude()
         _raise_level(verification, outcome)
@@ -170,8 +200,9 @@ def _raise_level(verification: Verification, outcome: Outcome) -> None:
     if one.capped:
         one.level_reason = why_capped(one)
     else:
-        one.level_reason = "" if one.level == Level.PROVEN else verification.message
+        one.level_reason = verification.message if one.level != Level.PROVEN or outcome.notes else ""
     one.save(update_fields=["level", "level_reason", "capped"])
+    chains.tell_dependents(one, one.level_reason)
 
 
 def why_capped(one: Set) -> str:

@@ -74,6 +74,11 @@ class Recovering:
         """What the source held when the set was taken."""
         return Witness.from_json(self.details["sources"][source.name]["witness"])
 
+    def room_for(self, source: Source) -> Witness:
+        """What has to have room before the first part: of a chain what its full set held."""
+        detail = self.details["sources"][source.name]
+        return Witness.from_json(detail.get("first", detail["witness"]))
+
     def mine(self) -> QuerySet[Recovery]:
         """The row, if it still belongs to this attempt: the condition of every update."""
         return Recovery.objects.filter(

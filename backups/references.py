@@ -39,5 +39,5 @@ def located(prefix: str, key: str) -> str:
 
 
 def needed(keys: Iterable[str]) -> tuple[str, ...]:
-    """The identifiers of the sets that those objects belong to, oldest first (they begin with their time)."""
-    return tuple(sorted({owner for key in keys if (owner := owner_of(key))}))
+    """The identifiers of the sets that those objects belong to, in the order of the objects: of a chain oldest first."""
+    return tuple(dict.fromkeys(owner for key in keys if (owner := owner_of(key))))

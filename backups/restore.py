@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 
-from backups import beside, companions, details, identities, production, readback
+from backups import beside, chains, companions, details, identities, production, readback
 from backups.aftermath import abandon
 from backups.decode import Damaged
 from backups.models import Copy, Recovery, Set, Source
@@ -218,22 +218,25 @@ def _check_parts(recovering: Recovering) -> None:
     try:
         companions.check_there(copy, one, recovering.warn)
         digest = companions.check_digests(copy, one, recovering.warn)
-        recovering.details = details.read(copy, encrypted=one.encrypted, stored_sha256=digest)
+        content = details.read(copy, encrypted=one.encrypted, stored_sha256=digest)
+        recovering.details = chains.whole(copy, one, content)
     except Damaged as error:
         _note_damage(recovering, error)
         raise
     for part in recovering.all_parts():
         recovering.context.phase(_("reading back"), part.key, part.plain_size)
         try:
-            readback.check(recovering.readable, part, recovering.context.advance)
+            with chains.naming_link(part.key):
+                readback.check(recovering.readable, part, recovering.context.advance)
         except Damaged as error:
             _note_damage(recovering, error)
             raise
 
 
-def _note_damage(recovering: Recovering, error: OperationFailed) -> None:
+def _note_damage(recovering: Recovering, error: Damaged) -> None:
     """The copy is not to be chosen again, neither by a person nor as the newest one of use."""
     copy, reason = recovering.recovery.copy, redact(error.message)
+    recovering.hint = chains.what_else(copy, error)
     with transaction.atomic():
         copy.state, copy.level, copy.message = Copy.State.DAMAGED, "", reason
         copy.verified_at = timezone.now()
@@ -241,6 +244,8 @@ def _note_damage(recovering: Recovering, error: OperationFailed) -> None:
         Set.objects.filter(pk=copy.set_id).update(
             level=copy.set.best_level(), level_reason=f"{copy}: {reason}"
         )
+        chains.note_link(copy, error, reason)
+        chains.tell_dependents(copy.set, f"{copy}: {reason}")
         record(recovering.recovery.requested_by, "backups.restore.damaged", copy, message=reason)
 
 

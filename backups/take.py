@@ -13,11 +13,12 @@ from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 
-from backups import identities, layout, preflight, proof, publish, readback
+from backups import identities, increments, layout, preflight, proof, publish, readback
 from backups.aftermath import abandon, ended, fail, withdraw_copy
 from backups.engines.base import Finding, PartSpec
 from backups.models import Copy, Level, Plan, Set, Source, Verification
 from backups.models.level import at_least
+from backups.references import owner_of
 from backups.stream import Encoding, store
 from backups.taking import KIND, Taking, enqueue_take
 from drcenter.audit.record import record
@@ -84,6 +85,7 @@ def _begin(context: JobContext, pk: int) -> Taking:
 def take(taking: Taking) -> None:
     """The whole story of one set. Raises OperationFailed or Cancelled; `take_job` cleans up then."""
     store_set(taking, list(taking.plan.chosen()))
+    increments.keep(taking)
     _copy_elsewhere(taking)
     if taking.plan.level == Level.PROVEN:
         _prove(taking)
@@ -121,7 +123,7 @@ def _dump(taking: Taking, looked: preflight.Looked) -> None:
     source, engine = looked.source, looked.engine
     # Before the snapshot is opened: whatever was committed by now is in the set.
     taking.moments.append(timezone.now())
-    with taking.clock("dump"), engine.snapshot() as snapshot:
+    with taking.clock("dump"), increments.opened(taking, source, engine) as snapshot:
         for spec in snapshot.parts():
             taking.context.phase(_("dumping"), f"{source.name}: {spec.name}", looked.inspection.size)
             _store(taking, source, spec, int(looked.inspection.size * preflight.PACKED))
@@ -129,7 +131,7 @@ def _dump(taking: Taking, looked: preflight.Looked) -> None:
         with taking.clock("witness"):
             witness = snapshot.witness()
         taking.found(source.name, snapshot.findings())
-        taking.note_source(source, engine, looked.inspection, snapshot.position, witness)
+        taking.note_source(source, engine, looked.inspection, snapshot, witness)
 
 
 def _store(taking: Taking, source: Source, spec: PartSpec, expected: int) -> None:
@@ -142,9 +144,15 @@ def _store(taking: Taking, source: Source, spec: PartSpec, expected: int) -> Non
 
 
 def _read_back(taking: Taking) -> None:
-    """Every part comes back from the store, is decrypted with the ephemeral identity and decompressed."""
+    """Every part comes back from the store, is decrypted with the ephemeral identity and decompressed.
+
+    What lies in the folders of earlier sets was read back when they were taken; now it has to be there still.
+    """
     with taking.clock("read back"):
         for part in taking.parts:
+            if owner_of(part.key):
+                readback.check_stored(taking.readable, part)
+                continue
             taking.context.phase(_("reading back"), part.key, part.plain_size)
             readback.check(taking.readable, part, taking.context.advance)
 
@@ -159,8 +167,8 @@ def _complete(taking: Taking) -> None:
             details_size=manifest.details.size, details_sha256=manifest.details.sha256,
             signing_key=manifest.signing_key, checksums_sha256=taking.checksums_sha256,
             state=Set.State.COMPLETE, moment=taking.moment, finished_at=timezone.now(), capped=taking.capped,
-            findings=taking.findings, plain_size=sum(part.plain_size for part in taking.parts),
-            stored_size=sum(part.stored_size for part in taking.parts), timings=taking.timings,
+            findings=taking.findings, plain_size=taking.plain_size,
+            stored_size=sum(part.stored_size for part in taking.own_parts), timings=taking.timings,
             level=Level.STORED if taking.capped else Level.INTACT, level_reason=taking.cap_reason,
         )  # fmt: skip
         if not won:

@@ -15,9 +15,10 @@ from django.utils.translation import gettext as _
 from backups import configuration, layout, origins, preflight
 from backups.destinations.base import Destination as DestinationPlugin
 from backups.destinations.base import Reader, Stored
-from backups.engines.base import Engine, Finding, Inspection, PartSpec
+from backups.engines.base import Engine, Finding, Inspection, PartSpec, Snapshot
 from backups.models import Copy, Destination, Part, Set, Source
 from backups.readback import ReadableCopy
+from backups.references import owner_of, refer
 from backups.stream import StoredPart
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
@@ -55,6 +56,9 @@ class Taking:
         self.parts: list[Part] = []
         self.sections: dict[str, Mapping[str, str]] = {}
         self.sources: dict[str, dict[str, Any]] = {}
+        # The sets that sources are stored as increments on, and what the next increments need to know.
+        self.bases: dict[str, Set] = {}
+        self.indexes: list[tuple[Source, bytes]] = []
         self.findings: list[dict[str, Any]] = []
         self.timings: dict[str, float] = {}
         # What the set's own log is made of.
@@ -153,20 +157,62 @@ class Taking:
             )
         )  # fmt: skip
 
+    def build_on(self, source: Source, base: Set, parts: Sequence[Part]) -> None:
+        """The source is stored as an increment on `base`: these parts of the earlier sets come before its own."""
+        self.bases[source.name] = base
+        for part in parts:
+            self.add_reference(source, base, part)
+
+    def add_reference(self, source: Source, earlier: Set, part: Part) -> None:
+        """A part of the set `earlier` is one of this set, too."""
+        known = (
+            "name",
+            "suffix",
+            "engine",
+            "tier",
+            "plain_size",
+            "plain_blake3",
+            "stored_size",
+            "stored_sha256",
+        )
+        self.parts.append(
+            Part(
+                set=self.set, source=source, source_name=source.name, order=len(self.parts) + 1,
+                key=refer(earlier.identifier, part.key), **{name: getattr(part, name) for name in known},
+            )
+        )  # fmt: skip
+
+    @property
+    def own_parts(self) -> list[Part]:
+        """Those that lie in the folder of this set."""
+        return [part for part in self.parts if not owner_of(part.key)]
+
+    @property
+    def plain_size(self) -> int:
+        """Bytes that a restore brings back, about: of increments what the source had when it was looked at."""
+        sizes = {name: int(self.sources[name]["facts"].get("size", 0)) for name in self.bases}
+        return sum(sizes.values()) + sum(
+            part.plain_size for part in self.parts if part.source_name not in sizes
+        )
+
     def note_source(
-        self,
-        source: Source,
-        engine: Engine,
-        inspection: Inspection,
-        position: Mapping[str, Any],
-        witness: Witness,
+        self, source: Source, engine: Engine, inspection: Inspection, snapshot: Snapshot, witness: Witness
     ) -> None:
-        """What the encrypted detail file says of a source: its options (secrets by reference), and the witness."""
+        """What the encrypted detail file says of a source: its options (secrets by reference), and the witness.
+
+        Of an increment the witness is of what has changed `since` the set that is named with its details' digest.
+        """
+        if (index := snapshot.index()) is not None:
+            self.indexes.append((source, index))
         self.sources[source.name] = {
             "engine": source.engine, "tier": source.tier, "options": source.options, "target": engine.target,
-            "place": engine.place, "host": engine.host, "facts": dict(inspection.facts), "position": dict(position),
+            "place": engine.place, "host": engine.host, "facts": dict(inspection.facts), "position": dict(snapshot.position),
             "moment": self.moments[-1].isoformat(), "witness": witness.as_json(),
         }  # fmt: skip
+        if snapshot.removed is not None:
+            base = self.bases[source.name]
+            since = {"set": base.identifier, "details_sha256": base.details_sha256}
+            self.sources[source.name] |= {"since": since, "removed": list(snapshot.removed)}
 
     @property
     def details(self) -> dict[str, Any]:
@@ -174,7 +220,7 @@ class Taking:
             part.key: {
                 "plain_size": part.plain_size,
                 "plain_blake3": part.plain_blake3,
-                "sections": self.sections[part.key],
+                "sections": self.sections.get(part.key, {}),
                 "seconds": part.seconds,
             }
             for part in self.parts

@@ -11,7 +11,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import companions, details, identities, proof, readback, recording
+from backups import chains, companions, details, identities, proof, readback, recording
 from backups.destinations.base import NotThere, Role
 from backups.models import Copy, Level, Part, Set, Verification
 from backups.models.level import RANK, at_least
@@ -83,7 +83,8 @@ def _verify(context: JobContext, verification: Verification, keys: list[pyrage.x
     context.phase(_("looking at the store"))
     companions.check_there(copy, one)
     for part in parts:
-        readback.check_stored(copy, part)
+        with chains.naming_link(part.key):
+            readback.check_stored(copy, part)
     if wanted == RANK[Level.STORED]:
         return _conclude_good(context, verification, Level.STORED)
     digest = companions.check_digests(copy, one)
@@ -92,10 +93,11 @@ def _verify(context: JobContext, verification: Verification, keys: list[pyrage.x
     identities.needed(one.recipients, keys)
     for part in parts:
         context.phase(_("reading back"), part.key, part.plain_size)
-        readback.check(copy, part, context.advance)
+        with chains.naming_link(part.key):
+            readback.check(copy, part, context.advance)
     if wanted == RANK[Level.INTACT]:
         return _conclude_good(context, verification, Level.INTACT)
-    content = details.read(copy, encrypted=one.encrypted, stored_sha256=digest)
+    content = chains.whole(copy, one, details.read(copy, encrypted=one.encrypted, stored_sha256=digest))
     return _prove(context, verification, copy, content)
 
 
@@ -116,7 +118,8 @@ def _digests_only(
     """Without an identity the stored bytes are compared with their digests; what is inside stays unread."""
     for part in parts:
         context.phase(_("reading back"), part.key, part.stored_size)
-        readback.check_digest(copy, part, context.advance)
+        with chains.naming_link(part.key):
+            readback.check_digest(copy, part, context.advance)
     verification.state, verification.reached = Verification.State.UNDECIDED, Level.STORED
     verification.message = _(
         "Every stored byte has its digest, but the set is encrypted and no identity was at hand."
@@ -150,6 +153,7 @@ def _conclude_good(context: JobContext, verification: Verification, reached: str
             one = Set.objects.select_for_update().get(pk=copy.set_id)
             one.level, one.level_reason = one.best_level(), proof.why_capped(one)
             one.save(update_fields=["level", "level_reason"])
+            chains.tell_dependents(one, "")
         record(verification.requested_by, "backups.verify.concluded", verification, reached=reached)
 
 
@@ -157,8 +161,9 @@ def _conclude_damaged(verification: Verification, error: OperationFailed) -> Non
     """The copy is bad, and so is the set's standing unless another copy is good."""
     reason = redact(error.message)
     verification.state, verification.finished_at = Verification.State.DAMAGED, timezone.now()
-    verification.message, verification.hint, verification.differences = reason, redact(error.hint), [reason]
+    verification.message, verification.differences = reason, [reason]
     copy = verification.copy
+    verification.hint = redact(f"{error.hint} {chains.what_else(copy, error)}".strip())
     with transaction.atomic():
         verification.conclude()
         copy.state, copy.level, copy.message = Copy.State.DAMAGED, "", reason
@@ -167,6 +172,8 @@ def _conclude_damaged(verification: Verification, error: OperationFailed) -> Non
         Set.objects.filter(pk=copy.set_id).update(
             level=copy.set.best_level(), level_reason=f"{copy}: {reason}"
         )
+        chains.note_link(copy, error, reason)
+        chains.tell_dependents(copy.set, f"{copy}: {reason}")
         record(verification.requested_by, "backups.verify.damaged", verification, message=reason)
         title = format_lazy(gettext_lazy("{copy} is damaged"), copy=copy)
         tell(Event.FAILURE, title, retold(reason, redact(error.hint)))

@@ -21,7 +21,7 @@ from backups.engines._files_index import Index
 from backups.engines._files_mounts import without_change_times
 from backups.engines._files_snapshot import TreeSnapshot
 from backups.engines._files_tar import list_of
-from backups.engines._files_tree import Tree, signature
+from backups.engines._files_tree import ROOT, Tree, signature
 from backups.engines.base import NeedsFull, PartSpec
 
 # The name and the kind of the part that lists what is gone: names, each ended by NUL, deepest first.
@@ -71,9 +71,8 @@ class IncrementSnapshot(TreeSnapshot):
         if self.removed:
             listed = b"".join(b"./" + os.fsencode(name) + b"\0" for name in self.removed)
             yield PartSpec(REMOVED, NAMES, (lambda: iter([listed]),))
-        if not self._changed:
-            return
-        paths = self._with_parents(self._changed)
+        # Never nothing: a set of the chain without a part of its own would not be needed by the next one.
+        paths = self._with_parents(self._changed or [ROOT])
         for entry in self._entries(paths):
             self._expected[entry.path] = signature(entry.status)
         yield self._part("tree", partial(iter, [list_of(paths)]))

@@ -26,24 +26,22 @@ class Index:
     states: Mapping[bytes, bytes]
 
     def to_bytes(self) -> bytes:
-        """A line of JSON with the digest of what follows: the names, and the states, in two columns."""
+        """The digest of all that follows; a line of JSON; the names, and the states, in two columns."""
         names = b"\0".join(self.states)
-        body = names + b"".join(self.states.values())
         head = {
             "version": VERSION, "tree": self.tree, "at": self.at, "paths": len(self.states), "names": len(names),
-            "sha256": sha256(body).hexdigest(),
         }  # fmt: skip
-        return json.dumps(head).encode() + b"\n" + body
+        rest = b"".join((json.dumps(head).encode(), b"\n", names, *self.states.values()))
+        return sha256(rest).digest() + rest
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Index":
         """Raises OperationFailed for anything that `to_bytes` has not written, or that was changed since."""
-        head, _line, body = data.partition(b"\n")
+        good, (head, _line, body) = data[:32] == sha256(data[32:]).digest(), data[32:].partition(b"\n")
         try:
             known = json.loads(head)
             count, names = int(known["paths"]), int(known["names"])
-            good = known["version"] == VERSION and known["sha256"] == sha256(body).hexdigest()
-            good = good and len(body) == names + count * STATE
+            good = good and known["version"] == VERSION and len(body) == names + count * STATE
             tree, at = str(known["tree"]), int(known["at"])
         except (ValueError, TypeError, KeyError):
             good = False

@@ -143,6 +143,8 @@ class Engine(ABC):
     removes_strangers = False
     # A place beside is a path on this machine (by default below the DR Center's own state), not a name on a server.
     beside_on_disk = False
+    # `since` can tell what has changed.
+    incremental = False
     # Of a scratch place: what of its isolation this machine did not allow, in sentences for the verification.
     reservations: Sequence[str] = ()
 

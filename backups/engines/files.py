@@ -104,6 +104,7 @@ class Plugin(Engine):
     Options = Options
     required_tools = ("tar",)
     removes_strangers = True
+    incremental = True
     beside_on_disk = True
     # What `prepare` made, deepest first; and whether it found the directory itself there, and empty.
     _made: Sequence[str] = ()

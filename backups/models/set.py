@@ -138,10 +138,13 @@ class Set(models.Model):
         return Link(self.identifier, self.number or 0, self.checksums_sha256)
 
     def best_level(self) -> str:
-        """What its complete copies have shown; *stored* at most when the dump lacks something."""
+        """What its complete copies have shown; *stored* at most when the dump lacks something, and never better than
+        the sets that it needs."""
         complete = self.copies.filter(state=Copy.State.COMPLETE).values_list("level", flat=True)
         best = max(complete, key=RANK.__getitem__, default="")
-        return lower(best, Level.STORED.value) if self.capped else best
+        if self.capped:
+            best = lower(best, Level.STORED.value)
+        return min([best, *self.needs.values_list("level", flat=True)], key=RANK.__getitem__)
 
     @property
     def lack(self) -> str:

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,8 +88,9 @@ def assert_restores(chain: Chain, folder: Path) -> None:
         shutil.rmtree(place.path)
 
 
-def test_nothing_changed_stores_nothing(chain, tmp_path):
-    assert chain.take() == []
+def test_nothing_changed_stores_next_to_nothing(chain, tmp_path):
+    assert chain.take() == ["tree"]
+    assert len(zstandard.compress(chain.links[-1][0][1])) < 1000
     assert_restores(chain, tmp_path)
 
 
