@@ -6,6 +6,10 @@ RUN_PLAN = "backups.run_plan"
 VERIFY_SET = "backups.verify_set"
 RESTORE_BESIDE = "backups.restore_beside"
 RESTORE_PRODUCTION = "backups.restore_production"
+PIN_SET = "backups.pin_set"
+PRUNE_PLAN = "backups.prune_plan"
+THAW_FREEZE = "backups.thaw_freeze"
+SWEEP_DESTINATION = "backups.sweep_destination"
 CANCEL_JOB = "jobs.cancel_job"
 
 

@@ -25,6 +25,10 @@ SEE = [
     "view_channel",
     "view_delivery",
     "view_job",
+    "view_retention",
+    "view_freeze",
+    "view_pin",
+    "view_leftover",
     "view_entry",
 ]
 ACTS = (
@@ -33,6 +37,10 @@ ACTS = (
     permissions.RESTORE_BESIDE,
     permissions.RESTORE_PRODUCTION,
     permissions.CANCEL_JOB,
+    permissions.PIN_SET,
+    permissions.PRUNE_PLAN,
+    permissions.THAW_FREEZE,
+    permissions.SWEEP_DESTINATION,
 )
 
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backups import standing
-from backups.models import Canary, Copy, Lock, Plan, Recovery, RecoveryKey
+from backups import retention_words, standing
+from backups.models import Canary, Copy, Freeze, Lock, Plan, Recovery, RecoveryKey
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.pulse import TICKS, silent
 from drcenter.panel.look import Link, Notice, Tone
@@ -22,7 +22,7 @@ UNTAKEN_AFTER = timedelta(seconds=90)
 
 def attention(systems: list[standing.SystemStanding], now: datetime) -> list[Notice]:
     """All notices; what is bad comes before what is only not good."""
-    notices = [*_workers(now), *_stopped_applications(), *_damaged()]
+    notices = [*_workers(now), *_stopped_applications(), *_damaged(), *_frozen()]
     notices += _locks()
     for here in systems:
         notices += _of_system(here)
@@ -102,6 +102,17 @@ def _damaged() -> Iterator[Notice]:
             _("A copy is damaged: %(copy)s.") % {"copy": copy},
             copy.message or _("Restore from another copy, and take a new backup."),
             link=Link(_("Copy"), address(copy)),
+        )
+
+
+def _frozen() -> Iterator[Notice]:
+    """Where nothing is removed any more until a person has looked."""
+    for freeze in Freeze.objects.open().select_related("plan__system", "destination"):
+        plan = freeze.plan or Plan.objects.filter(sets__copies__destination=freeze.destination).first()
+        yield Notice(
+            _("Nothing is removed any more: %(what)s.") % {"what": freeze},
+            retention_words.doubts(freeze.reasons),
+            link=Link(_("Look"), address(plan, "retention")) if plan else None,
         )
 
 

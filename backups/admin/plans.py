@@ -15,6 +15,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from backups import standing
+from backups.admin import retention
 from backups.admin.acts import BackUpNow, unencrypted_notice
 from backups.admin.tables import sets_table
 from backups.admin.verdicts import set_verdict
@@ -92,6 +93,7 @@ class PlanAdmin(PanelAdmin):
     fieldsets = (
         (None, {"fields": ("system", "name", "enabled", "sources", "destinations")}),
         (gettext_lazy("When"), {"fields": ("cron", "time_zone", "target_age_hours", "retry_lost")}),
+        (gettext_lazy("How long"), {"fields": ("retention",)}),
         (
             gettext_lazy("How"),
             {"fields": ("level", "encrypt", "compression", "bandwidth_mib", "side_by_side")},
@@ -154,7 +156,11 @@ class PlanAdmin(PanelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(BackUpNow.as_view(model_admin=self))
-        return [path("<int:pk>/back-up-now/", page, name="backups_plan_back_up"), *super().get_urls()]
+        own = [path("<int:pk>/back-up-now/", page, name="backups_plan_back_up")]
+        for name, view in retention.PAGES:
+            page = self.admin_site.admin_view(view.as_view(model_admin=self))
+            own.append(path(f"<int:pk>/{name}/", page, name=f"backups_plan_{name}"))
+        return [*own, *super().get_urls()]
 
     def record(self, request: HttpRequest, obj: Plan) -> Record:
         here = standing.of_plan(obj, timezone.now())
@@ -167,9 +173,13 @@ class PlanAdmin(PanelAdmin):
         ]
         return Record(
             verdict=plan_verdict(here),
-            notices=_notices(here),
+            notices=[*_notices(here), *retention.freeze_notices(obj)],
             facts=facts,
-            buttons=[*([] if job else back_up_button(request, obj)), *cancel_button(request, job)],
+            buttons=[
+                *([] if job else back_up_button(request, obj)),
+                retention.retention_button(obj),
+                *cancel_button(request, job),
+            ],
             tables=[sets_table(obj.sets.select_related("system")[:5], _("newest sets"))],
             job=job if job is not None and job.is_open else None,
             live=job is not None and job.is_open,

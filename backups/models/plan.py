@@ -238,7 +238,7 @@ class Plan(models.Model):
         verbose_name = _("plan")
         verbose_name_plural = _("plans")
         ordering = ["system", "name"]
-        permissions = [("run_plan", _("Can take backups"))]
+        permissions = [("run_plan", _("Can take backups")), ("prune_plan", _("Can remove old sets"))]
         constraints = [models.UniqueConstraint(fields=["system", "name"], name="one_plan_name_a_system")]
 
     def __str__(self) -> str:

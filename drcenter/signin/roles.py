@@ -37,8 +37,14 @@ PLANNED = (
     "backups.source",
     "backups.destination",
     "backups.plan",
+    "backups.retention",
 )
-OPERATING = (permissions.RUN_PLAN, permissions.VERIFY_SET, permissions.RESTORE_BESIDE, permissions.CANCEL_JOB)
+OPERATING = (
+    permissions.RUN_PLAN, permissions.VERIFY_SET, permissions.RESTORE_BESIDE, permissions.CANCEL_JOB,
+    permissions.PIN_SET,
+)  # fmt: skip
+# What removes sets, or lets it go on.
+KEEPING = (permissions.PRUNE_PLAN, permissions.THAW_FREEZE, permissions.SWEEP_DESTINATION)
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class ReadyMade:
 VIEWER = ReadyMade("viewer", gettext_noop("Viewer"))
 OPERATOR = ReadyMade("operator", gettext_noop("Operator"), OPERATING)
 RESTORER = ReadyMade("restorer", gettext_noop("Restorer"), (*OPERATING, permissions.RESTORE_PRODUCTION))
-PLANNER = ReadyMade("planner", gettext_noop("Administrator of plans"), edits=PLANNED)
+PLANNER = ReadyMade("planner", gettext_noop("Administrator of plans"), KEEPING, PLANNED)
 ROLES = (VIEWER, OPERATOR, RESTORER, PLANNER)
 
 

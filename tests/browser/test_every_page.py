@@ -25,6 +25,7 @@ def paths(plan, copy, running_job) -> list[str]:
     found += [f"/admin/backups/source/add/?engine={name}" for name in ("sqlite", "files", "mariadb")]
     found += ["/admin/backups/destination/add/?kind=local"]
     found += [address(plan, "back_up"), address(running_job, "cancel")]
+    found += [address(plan, page) for page in ("retention", "prune", "thaw")]
     found += [address(copy, page) for page in ("verify", "beside", "production")]
     return [*found, f"{address(copy, 'production')}?source={source.pk}"]
 
