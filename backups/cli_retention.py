@@ -105,7 +105,11 @@ def _print(out: OutputWrapper, found: Forecast) -> None:
 def _standing_still(found: Forecast) -> list[str]:
     """Why nothing goes, or would not."""
     freezes = [retention_words.doubts(one.reasons) for one in found.freezes]
-    return freezes or [retention_words.doubt(one) for one in retention_words.stored(found.doubts)]
+    return (
+        ([found.waits] if found.waits else [])
+        or freezes
+        or [retention_words.doubt(one) for one in retention_words.stored(found.doubts)]
+    )
 
 
 def _names(found: Forecast) -> dict[int, str]:

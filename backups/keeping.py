@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from backups import rebuild
 from backups.doubts import Found, Picture, doubts
 from backups.models import Copy, Freeze, Plan, Recovery, Set, Verification
 from backups.models.level import RANK
@@ -29,6 +30,8 @@ class Forecast:
     decisions: list[Decision]
     doubts: list[Found] = field(default_factory=list)
     freezes: list[Freeze] = field(default_factory=list)
+    # What a person has to confirm first, in a sentence: the catalogue was rebuilt.
+    waits: str = ""
 
     @property
     def leaving(self) -> list[int]:
@@ -42,7 +45,7 @@ class Forecast:
 
     @property
     def stopped(self) -> bool:
-        return bool(self.doubts or self.freezes)
+        return bool(self.doubts or self.freezes or self.waits)
 
 
 def forecast(
@@ -56,13 +59,14 @@ def forecast(
     picture = Picture(now, plan.pruned_at, _missed(plan, items, now), RANK[plan.level], listed or {})
     freezes = list(Freeze.objects.stopping(plan).select_related("plan__system", "destination"))
     return Forecast(
-        plan, now, {item.id: item for item in items}, decisions, doubts(items, decisions, picture), freezes
-    )
+        plan, now, {item.id: item for item in items}, decisions, doubts(items, decisions, picture), freezes,
+        rebuild.waits(),
+    )  # fmt: skip
 
 
 def sets_of(plan: Plan) -> QuerySet[Set]:
-    """Its sets that are there, or are being made."""
-    return plan.sets.filter(state__in=[Set.State.COMPLETE, *UNFINISHED])
+    """Its sets that are there, or are being made; none of another DR Center."""
+    return plan.sets.ours().filter(state__in=[Set.State.COMPLETE, *UNFINISHED])
 
 
 def items_of(plan: Plan) -> list[Item]:

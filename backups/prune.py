@@ -15,7 +15,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import freeze, layout, retention_words
+from backups import freeze, layout, rebuild, retention_words
 from backups.destinations.base import Destination as DestinationPlugin
 from backups.destinations.base import NotThere, Role, Stored
 from backups.keeping import Forecast, forecast
@@ -44,6 +44,8 @@ def request(plan: Plan, *, requested_by: str) -> Job:
     It works on the system as a take does: no backup begins that would build upon a set which is about to go.
     Raises OperationFailed while the plan is frozen.
     """
+    if waits := rebuild.waits():
+        raise OperationFailed(waits, _("Confirm the rebuild first."), permanent=True)
     frozen = Freeze.objects.stopping(plan).first()
     if frozen is not None:
         raise OperationFailed(
@@ -64,6 +66,8 @@ def request(plan: Plan, *, requested_by: str) -> Job:
 def ask_due() -> None:
     """A tick: plans with a new set, or on which nobody looked for a day. A frozen one waits for its person."""
     now = timezone.now()
+    if rebuild.waits():
+        return
     plans = Plan.objects.filter(enabled=True, retention__isnull=False).annotate(
         newest=Max("sets__finished_at", filter=Q(sets__state=Set.State.COMPLETE))
     )
@@ -105,6 +109,8 @@ def prune_job(context: JobContext, pk: int) -> None:
 
 def _allowed(found: Forecast) -> list[int]:
     """The sets to remove now, the newest first: nothing goes before what needs it. Raises OperationFailed."""
+    if found.waits:
+        raise OperationFailed(found.waits, _("Confirm the rebuild first."), permanent=True)
     if found.freezes:
         raise OperationFailed(_("Nothing of this plan is removed: it is frozen."), permanent=True)
     if not found.doubts:

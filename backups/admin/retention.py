@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from django.views import View
 
 from backups import freeze, keeping, prune, retention_words
@@ -98,7 +98,12 @@ class Preview(View):
         buttons, plan = [], found.plan
         if found.freezes and permissions.may(request, permissions.THAW_FREEZE):
             buttons.append(Button(_("Let it go on"), address(plan, "thaw"), "play_arrow", "risky"))
-        elif found.leaving and not found.freezes and permissions.may(request, permissions.PRUNE_PLAN):
+        elif (
+            found.leaving
+            and not found.freezes
+            and not found.waits
+            and permissions.may(request, permissions.PRUNE_PLAN)
+        ):
             buttons.append(Button(_("Remove now"), address(plan, "prune"), "auto_delete", "risky"))
         return buttons
 
@@ -116,6 +121,8 @@ def _facts(found: Forecast) -> list[Fact]:
 
 
 def _notices(found: Forecast) -> list[Notice]:
+    if found.waits:
+        return [Notice(_("Nothing is removed until somebody has looked."), found.waits)]
     if found.freezes:
         return [
             Notice(
@@ -215,7 +222,7 @@ class OfForecast(ActPage):
         leaving = self.forecast.leaving
         names = [str(one) for one in Set.objects.filter(pk__in=leaving[:NAMED]).select_related("system")]
         more = len(leaving) - len(names)
-        rest = ngettext("and %(count)d more", "and %(count)d more", more) % {"count": more}
+        rest = _("Further sets: %(count)d") % {"count": more}
         named = [_("Remove %(set)s, every copy of it.") % {"set": name} for name in names]
         return [*named, rest] if more else named
 

@@ -10,8 +10,9 @@ from backups import layout, prune, verify
 from backups.destinations.local import Plugin as Local
 from backups.freeze import freeze_destination, thaw
 from backups.keeping import forecast
-from backups.models import Copy, Destination, Freeze, Part, Plan, Recovery, Set, Verification
+from backups.models import Copy, Destination, Freeze, Part, Plan, Rebuild, Recovery, Set, Verification
 from backups.prune import ask_due
+from backups.rebuild import confirm
 from drcenter.audit.models import Entry
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job, State
@@ -308,6 +309,27 @@ def test_a_frozen_destination_stops_every_plan_with_copies_there(plan, destinati
     thaw(one, reason="looked", actor="ada")
     good(plan)
     assert ages(plan) == list(range(7))
+
+
+def test_after_a_rebuild_pruning_waits_for_a_person(plan):
+    for days in range(9):
+        kept_set(plan, days)
+    one = Rebuild.objects.create(destination=plan.destinations.get(), changed=True, requested_by="ada")
+    with pytest.raises(OperationFailed, match="nobody has confirmed"):
+        prune.request(plan, requested_by="otto")
+    ask_due()
+    assert not Job.objects.filter(kind=prune.KIND).exists()
+    assert "nobody has confirmed" in forecast(plan).waits
+    confirm(one, "ada")
+    good(plan)
+    assert ages(plan) == list(range(7))
+
+
+def test_sets_of_another_dr_center_are_left_alone(plan, destination):
+    for days in range(9):
+        kept_set(plan, days, foreign=True)
+    good(plan)
+    assert len(objects(destination)) == 9
 
 
 # ---------------------------------------------------------------------------- when
