@@ -6,7 +6,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('backups', '0009_rebuild'),
+        ('backups', '0010_locks'),
     ]
 
     operations = [
