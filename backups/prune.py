@@ -15,7 +15,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import freeze, layout, locks, rebuild, retention_words
+from backups import freeze, layout, locking, rebuild, retention_words
 from backups.destinations.base import Destination as DestinationPlugin
 from backups.destinations.base import NotThere, Role, Stored
 from backups.keeping import Forecast, forecast
@@ -298,6 +298,6 @@ def _used(one: Set) -> bool:
         or one.needed_by.filter(state=Set.State.COMPLETE).exists()
         or one.copies.filter(state=Copy.State.WRITING).exists()
         or Job.objects.filter(
-            kind=locks.KIND, subject__in=one.copies.values("pk"), state=State.RUNNING
+            kind=locking.KIND, subject__in=one.copies.values("pk"), state=State.RUNNING
         ).exists()
     )
