@@ -37,6 +37,7 @@ PACKAGES = {
     "mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server",
     "pg_dump": "postgresql-client", "psql": "postgresql-client", "pg_dumpall": "postgresql-client",
     "initdb": "postgresql", "postgres": "postgresql",
+    "redis-cli": "redis-tools", "redis-server": "redis-server",
     "setpriv": "util-linux", "timeout": "coreutils",
     "tar": "tar", "age": "age", "zstd": "zstd", "php": "php-cli", "git": "git", "openssl": "openssl",
 }  # fmt: skip

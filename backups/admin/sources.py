@@ -57,6 +57,8 @@ def fact_labels() -> dict[str, str]:
         "unpushed": _("commits that are nowhere else"),
         "lists": _("lists"),
         "missing": _("not on this machine"),
+        "certificates": _("certificates, and when they expire"),
+        "keys": _("keys"),
     }
 
 

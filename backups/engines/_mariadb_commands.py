@@ -106,6 +106,16 @@ def dump_command(tool: Tool, login: Login, selection: Selection, extent: Extent)
     )  # fmt: skip
 
 
+def schema_command(tool: Tool, login: Login, selection: Selection) -> Command:
+    """The schema without any row. Sequences keep their value: it is part of their definition."""
+    whole = not selection.tables
+    return _dump(
+        tool, login, selection,
+        "--single-transaction", "--no-data", "--triggers",
+        "--routines" if whole else "--skip-routines", "--events" if whole else "--skip-events",
+    )  # fmt: skip
+
+
 def triggers_command(tool: Tool, login: Login, selection: Selection) -> Command:
     """The triggers alone, for after the rows: a trigger must not fire while its table is filled."""
     return _dump(

@@ -37,8 +37,20 @@ def take_witness(catalog: Catalog, accounts: Accounts, disabled: Collection[str]
 
     `disabled` are events that the restore itself switched off: they count as they were.
     """
+    objects, unreadable = definitions_of(catalog, disabled)
+    ignored = {**accounts.ignored, **unreadable}
+    objects |= counters(catalog)
+    if not catalog.only:
+        objects["database options"] = database_options(catalog)
+        objects |= accounts.objects
+    contents = {table.name: content(catalog, table) for table in catalog.tables}
+    return Witness(objects, contents, ignored)
+
+
+def definitions_of(catalog: Catalog, disabled: Collection[str] = ()) -> tuple[dict[str, str], dict[str, str]]:
+    """The text of each object, and why some cannot be compared. `disabled`: as for `take_witness`."""
     objects: dict[str, str] = {}
-    ignored: dict[str, str] = dict(accounts.ignored)
+    ignored: dict[str, str] = {}
     for kind, name in _definitions(catalog):
         text = definition(catalog, kind, name)
         label = f"{kind.lower()} {name}"
@@ -49,12 +61,7 @@ def take_witness(catalog: Catalog, accounts: Accounts, disabled: Collection[str]
                 " DISABLE COMMENT ", " ENABLE COMMENT ", 1
             )
         objects[label] = text or ""
-    objects |= counters(catalog)
-    if not catalog.only:
-        objects["database options"] = database_options(catalog)
-        objects |= accounts.objects
-    contents = {table.name: content(catalog, table) for table in catalog.tables}
-    return Witness(objects, contents, ignored)
+    return objects, ignored
 
 
 def _definitions(catalog: Catalog) -> list[tuple[str, str]]:

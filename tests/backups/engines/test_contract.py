@@ -25,14 +25,21 @@ SAMPLES = {
     "git": ({"path": "PLACE/repository"}, [("status", "txt"), ("unpushed", "bundle")]),
     "information": ({"directory": "PLACE/information", "leave_out": ["npm-global"]}, [("packages", "txt")]),
     "mariadb": ({"user": "app", "password": REFERENCE, "database": "app"}, [("accounts", "sql"), ("database", "sql")]),
+    "mariadb_schema": ({"user": "app", "password": REFERENCE, "database": "app"},
+                       [("database", "sql"), ("statistics", "json")]),
+    "postgresql_schema": ({"host": "db", "user": "app", "password": REFERENCE, "database": "app"},
+                          [("database", "sql"), ("statistics", "json")]),
+    "sqlite_schema": ({"path": "PLACE/app.sqlite"}, [("schema", "sql"), ("statistics", "json")]),
+    "certificates": ({"path": "PLACE/tree"}, [("tree", "tar")]),
+    "redis": ({"password": REFERENCE, "file": "PLACE/dump.rdb"}, [("dump", "rdb")]),
     "postgresql": ({"host": "db", "user": "app", "password": REFERENCE, "database": "app"},
                    [("globals", "sql"), ("database", "sql")]),
     "sqlite": ({"path": "PLACE/app.sqlite", "critical_tables": ["t"]}, [("database", "sqlite3")]),
 }  # fmt: skip
 # Those whose source is on this machine; the others are tried whole against real servers.
-LOCAL = ("command", "files", "git", "information", "sqlite")
+LOCAL = ("certificates", "command", "files", "git", "information", "sqlite", "sqlite_schema")
 # Those that need no option: what they tell of is this machine.
-WHOLE = ("information",)
+WHOLE = ("information", "redis")
 
 
 @pytest.fixture(params=sorted(engines()))
