@@ -41,9 +41,7 @@ HOW_TO_ADD = {
     ),
     Tier.INFORMATION: gettext_lazy("Add a source with the engine Information about the machine."),
     Tier.SCRIPTS: gettext_lazy("Add a source with the engine Files for the directory of the scripts."),
-    Tier.METADATA: gettext_lazy(
-        "Add a source with an engine of the kind “schema and statistics only”."
-    ),
+    Tier.METADATA: gettext_lazy("Add a source with an engine of the kind “schema and statistics only”."),
 }
 
 
