@@ -22,6 +22,7 @@ from backups.recovering import Recovering
 from backups.taking import Taking
 from backups.witness import Witness, differences
 from drcenter.errors import OperationFailed
+from drcenter.stored import shown
 from drcenter.systems.commands import check_commands, is_gone, run_commands
 from drcenter.systems.models import System
 
@@ -94,7 +95,7 @@ def check(recovering: Recovering) -> None:
 
 def _overwriting(source: Source) -> str:
     engine = source.build()
-    names = {"source": source.name, "target": engine.target, "host": engine.host}
+    names = {"source": source.name, "target": shown(engine.target), "host": engine.host}
     line = _("Overwrite %(source)s: %(target)s on %(host)s.") % names
     if engine.removes_strangers:
         line += " " + _("What is there and not in the set is removed.")

@@ -2,13 +2,15 @@
 
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from drcenter.panel.acts import ActPage
@@ -53,8 +55,36 @@ class ResetFactors(ActPage):
         return address(self.row)
 
 
+class NamedRights:
+    """Mixed into a page with a choice of rights: Django stores their names in English alone."""
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+        if db_field.name in {"permissions", "user_permissions"} and field is not None:
+            field.label_from_instance = right_in_words
+        return field
+
+
+def right_in_words(right: Permission) -> str:
+    """ "Backups | set | view"; rights of our own by their sentence."""
+    kind = right.content_type
+    app, model = apps.get_app_config(kind.app_label).verbose_name, kind.name
+    for verb, word in RIGHTS.items():
+        if right.codename == f"{verb}_{kind.model}":
+            return f"{app} | {model} | {_(word)}"
+    return f"{app} | {model} | {_(right.name)}"
+
+
+RIGHTS = {
+    "view": gettext_noop("view"),
+    "add": gettext_noop("add"),
+    "change": gettext_noop("change"),
+    "delete": gettext_noop("delete"),
+}
+
+
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, PanelAdmin):  # type: ignore[misc, type-arg]
+class UserAdmin(NamedRights, DjangoUserAdmin, PanelAdmin):  # type: ignore[misc, type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -78,5 +108,5 @@ class UserAdmin(DjangoUserAdmin, PanelAdmin):  # type: ignore[misc, type-arg]
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, PanelAdmin):  # type: ignore[misc]
+class GroupAdmin(NamedRights, DjangoGroupAdmin, PanelAdmin):  # type: ignore[misc]
     pass

@@ -5,9 +5,10 @@ from typing import Any
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.i18n import JavaScriptCatalog
 from unfold.sites import UnfoldAdminSite
 
 # Pages of the queue can call any function by name (DESIGN.md §6), those of allauth show factors: they stay out.
@@ -33,6 +34,10 @@ class PanelSite(UnfoldAdminSite):
         if not self.has_permission(request):
             raise PermissionDenied
         return HttpResponseRedirect(wanted)
+
+    def i18n_javascript(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:  # type: ignore[override]
+        """With our German for what Django's has none."""
+        return JavaScriptCatalog.as_view(packages=["django.contrib.admin", "drcenter"])(request)
 
     def extra_urls(self) -> list[URLPattern]:
         # Asked for when the addresses are built, long after all apps are ready.

@@ -21,9 +21,16 @@ WITH_NAMES = (
     gettext_noop("Restore %(set)s %(place)s"),
     gettext_noop("database behind %(address)s"),
     gettext_noop("database %(database)s at %(server)s"),
+    gettext_noop("SQLite database %(path)s"),
+    gettext_noop("files in %(path)s"),
+    gettext_noop("git state of %(path)s"),
+    gettext_noop("information about %(host)s, as texts in %(path)s"),
+    gettext_noop("output of %(command)s"),
     gettext_noop("The set is complete, but what follows was not finished: %(reason)s"),
     gettext_noop("The worker ended before it was finished: %(reason)s"),
 )
+# What of them is a sentence itself. The rest are names: a database may be called "backup".
+SENTENCES = {"place", "reason"}
 
 
 @contextmanager
@@ -45,7 +52,10 @@ def shown(text: str) -> str:
         return translated
     for sentence in WITH_NAMES:
         if found := _pattern(sentence).fullmatch(text):
-            return _(sentence) % {name: shown(value) for name, value in found.groupdict().items()}
+            return _(sentence) % {
+                name: shown(value) if name in SENTENCES else value
+                for name, value in found.groupdict().items()
+            }
     return text
 
 

@@ -4,11 +4,12 @@ from django.utils.translation import gettext as _
 
 from backups.models import Destination, Source
 from drcenter.errors import OperationFailed
+from drcenter.stored import shown
 
 
 def source_target(source: Source) -> str:
     try:
-        return source.build().target
+        return shown(source.build().target)
     except (OperationFailed, KeyError):
         return _("unknown: its options are not complete")
 

@@ -28,8 +28,7 @@ LOOKS = {
 
 def entry_verdict(entry: Entry) -> Verdict:
     tone, icon = LOOKS[Result(entry.result)]
-    sentence = f"{entry.actor}: {action_in_words(entry.action)} {entry.object_name}".strip()
-    return Verdict(entry.get_result_display(), tone, icon, sentence)
+    return Verdict(entry.get_result_display(), tone, icon, str(entry))
 
 
 class ActionFilter(AllValuesFieldListFilter):

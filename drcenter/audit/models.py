@@ -3,6 +3,8 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from drcenter.audit.words import action_in_words
+
 
 class Result(models.TextChoices):
     DONE = "done", _("done")
@@ -30,4 +32,4 @@ class Entry(models.Model):
         indexes = [models.Index(fields=["object_type", "object_id"])]
 
     def __str__(self) -> str:
-        return f"{self.actor}: {self.action} {self.object_name}".strip()
+        return f"{self.actor}: {action_in_words(self.action)} {self.object_name}".strip()

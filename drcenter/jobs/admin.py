@@ -81,7 +81,7 @@ class CancelJob(ActPage):
         return [
             Fact(_("job"), str(self.row)),
             Fact(_("state"), job_verdict(self.row)),
-            Fact(_("phase"), f"{shown(self.row.phase)} {shown(self.row.item)}".strip()),
+            Fact(_("phase"), f"{shown(self.row.phase)} {self.row.item}".strip()),
         ]
 
     def steps(self) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, get_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
@@ -24,7 +24,9 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING
     if seconds < 10:
-        return _("%(seconds)s s") % {"seconds": f"{seconds:.1f}".removesuffix(".0")}
+        return _("%(seconds)s s") % {
+            "seconds": number_format(round(seconds, 1)).removesuffix(get_format("DECIMAL_SEPARATOR") + "0")
+        }
     whole = round(seconds)
     for limit, large, small, sentence in (
         (3600, 60, 1, _("%(large)d min %(small)d s")),

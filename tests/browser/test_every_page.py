@@ -1,5 +1,7 @@
 """Every page, in both languages, wide and on a telephone: nothing is wider than the window, nothing complains."""
 
+import re
+
 import pytest
 from django.contrib import admin
 from django.urls import reverse
@@ -8,6 +10,8 @@ from drcenter.panel.pages import address
 from tests.backups.admin.test_pages import full  # noqa: F401 - a fixture
 from tests.browser.conftest import NARROW, WIDE
 
+# Small words that no German sentence has.
+ENGLISH = re.compile(r"\b(the|is|are|of|and|not|with|from|by|never|Can)\b")
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -35,13 +39,24 @@ def paths(plan, copy, running_job) -> list[str]:
 def test_every_page(visit, admin_person, full, plan, copy, running_job, viewport, language):  # noqa: F811
     visitor = visit(viewport=viewport, locale=language)
     visitor.sign_in("ada")
-    wide = []
+    wide, english = [], []
     for path in paths(plan, copy, running_job):
         visitor.go(path)
         assert visitor.page.locator("html").get_attribute("lang") == language[:2]
         if visitor.overflow() > 0 or visitor.overlong():
             wide.append(f"{path}: {visitor.overflow()} px, {visitor.overlong()}")
+        if language == "de-DE":
+            english += [f"{path}: {line}" for line in lines(visitor) if ENGLISH.search(line)]
     assert not wide, "\n".join(wide)
+    assert not english, "\n".join(english)
+
+
+def lines(visitor) -> list[str]:
+    """What stands on the page but logs, code, and names that people gave."""
+    return visitor.page.evaluate(
+        """() => { document.querySelectorAll('.drc-log, .drc-code, script').forEach(box => box.remove());
+            return document.body.innerText.split('\\n') }"""
+    )
 
 
 @pytest.fixture

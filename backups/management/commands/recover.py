@@ -117,7 +117,7 @@ class Command(BaseCommand):
         for source in sources:
             names.setdefault(source.name, beside.default_name(copy.set, source))
         for name, place in beside.check_places(copy.set.system, sources, names).items():
-            self._talk.write(f"  {name} → {place.target}")
+            self._talk.write(f"  {name} → {shown(place.target)}")
             if warning := beside.exposed(place):
                 self._talk.write(self.style.WARNING(f"  {warning}"))
         self._confirm(options)
