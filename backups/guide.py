@@ -1,178 +1,50 @@
-"""The script and the guide that lie inside every set: how to restore it without this product.
+"""The guide that lies inside every set: how to restore it without this product, in English and German.
 
-Both are made from the manifest alone, so that a set that is found in storage explains itself. The texts are in
-`guides/`; the pieces of the script in `guides/restore/`, in the order of their names. Every value is quoted: a name of a system or a source is data, never a word of the shell.
+It is made from the manifest and a few figures; the texts are in `guides/restore.*.md` and guide_words.py. Names of
+databases and directories stand in it only when the set is not encrypted: else `restore.sh list` shows them.
 """
 
 import re
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
-from zoneinfo import ZoneInfo
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
 
+from backups import guide_words as words
 from backups.layout import Manifest, ManifestPart
+from backups.restore_script import FOLDER, one_line, ordered, time_text, word
 
-FOLDER = Path(__file__).parent / "guides"
-SLOT = re.compile(r"#(VALUES|PARTS|SOURCES)#")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-
-
-def script(manifest: Manifest) -> str:
-    """`restore.sh` of this set: sh that works with dash and busybox."""
-    template = "".join(path.read_text() for path in sorted((FOLDER / "restore").glob("*.sh")))
-    parts = "\n    ".join(f'part {_words(_part_values(part))}; "$@" || return 1' for part in manifest.parts)
-    sources = "\n    ".join(
-        f'origin {_words((part.source, part.engine, part.tier, part.key))}; "$@" || return 1'
-        for part in _ordered(manifest)
-    )
-    values = "\n".join(f"{name}={_word(value)}" for name, value in _values(manifest).items())
-    filled = {"VALUES": values, "PARTS": parts, "SOURCES": sources}
-    # In one pass: what was filled in is never looked at again.
-    return SLOT.sub(lambda match: filled[match[1]], template)
-
-
-def _values(manifest: Manifest) -> dict[str, object]:
-    return {
-        "system": manifest.system,
-        "system_name": manifest.system_name,
-        "set_name": manifest.identifier,
-        "plan": manifest.plan,
-        "reason": manifest.reason,
-        "number": manifest.number or "",
-        "predecessor": manifest.predecessor.set if manifest.predecessor else "",
-        "predecessor_sha256": manifest.predecessor.sha256 if manifest.predecessor else "",
-        "moment": time_text(manifest.moment, manifest.time_zone),
-        "moment_seconds": int(manifest.moment.timestamp()),
-        "encrypted": "1" if manifest.encrypted else "",
-        "recipients": " ".join(manifest.recipients),
-        "signing_key": manifest.signing_key,
-        "capped": "1" if manifest.capped else "",
-        "details_key": manifest.details.key,
-        "details_digest": manifest.details.sha256,
-    }
-
-
-def _part_values(part: ManifestPart) -> tuple[object, ...]:
-    return (
-        part.order, part.source, part.name, part.engine, part.tier, part.suffix,
-        part.plain_size, part.stored_size, part.stored_sha256, part.key,
-    )  # fmt: skip
-
-
-def _first_parts(manifest: Manifest) -> list[ManifestPart]:
-    """One part of each source, in the order of the restore."""
-    found: dict[str, ManifestPart] = {}
-    for part in manifest.parts:
-        found.setdefault(part.source, part)
-    return list(found.values())
-
-
-def _ordered(manifest: Manifest) -> list[ManifestPart]:
-    """One part of each source, in the order in which a bare machine comes back."""
-    known = {tier: place for place, tier in enumerate(ORDER)}
-    return sorted(_first_parts(manifest), key=lambda part: known.get(part.tier, len(known)))
-
-
-def _words(values: Iterable[object]) -> str:
-    return " ".join(_word(value) for value in values)
-
-
-def _word(value: object) -> str:
-    """One word of the shell, in single quotes. Control characters become spaces: a name has one line."""
-    return "'" + one_line(str(value)).replace("'", "'\\''") + "'"
-
-
-def one_line(text: str) -> str:
-    return CONTROL.sub(" ", text)
-
-
-def time_text(moment: datetime, zone: str = "UTC") -> str:
-    """2026-11-20 02:00:00 Europe/Berlin (2026-11-20 01:00:00 UTC): as people there say it, and without doubt."""
-    utc = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    try:
-        local = moment.astimezone(ZoneInfo(zone))
-    except (KeyError, ValueError, OSError):  # No zone, or none that this machine knows.
-        return utc
-    return utc if zone == "UTC" else f"{local:%Y-%m-%d %H:%M:%S} {zone} ({utc})"
-
-
-# ---------------------------------------------------------------------------- RESTORE.md
-
-# A bare machine comes back in this order; what is not named here comes last.
-ORDER = (
-    "scripts", "system", "certificates", "git", "application", "configuration", "database", "storage",
-    "documentation", "external", "information", "metadata",
-)  # fmt: skip
 CLIENTS = {
     "mariadb": "mariadb-client", "mysql": "mariadb-client", "postgresql": "postgresql-client",
-    "sqlite": "sqlite3", "files": "tar",
+    "sqlite": "sqlite3", "files": "tar", "git": "git",
 }  # fmt: skip
 SERVERS = {"mariadb": "mariadb-server", "postgresql": "postgresql"}
-PLACES = {"mariadb": "DATABASE", "mysql": "DATABASE", "postgresql": "DATABASE", "sqlite": "FILE"}
 PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
-
-CAPPED = {
-    "en": "\n**This set is incomplete**: the dump lacks something that a right or a tool did not give. `log.txt` and the"
-    " details say what.\n",
-    "de": "\n**Dieser Satz ist unvollständig**: Der Sicherung fehlt etwas, das ein Recht oder ein Werkzeug nicht hergab."
-    " `log.txt` und die Details sagen, was.\n",
-}
-SERVER_NOTE = {
-    "en": "\nThe database's server, if this machine is to run it:\n\n```sh\napt-get install {}\n```\n\n"
-    "Take the same version as before, or a newer one{}.\n",
-    "de": "\nDen Datenbankserver dazu, wenn er auf dieser Maschine laufen soll:\n\n```sh\napt-get install {}\n```\n\n"
-    "Nehmen Sie dieselbe Version wie vorher oder eine neuere{}.\n",
-}
-ENCRYPTED = {
-    "en": "yes, to {}",
-    "de": "ja, für {}",
-}
-NOT_ENCRYPTED = {
-    "en": "**no**: whoever reads the store reads the data",
-    "de": "**nein**: Wer den Speicher liest, liest die Daten",
-}
-IDENTITY = {
-    "en": """The set is encrypted with age. You need the identity that belongs to one of these recipients; the kit names
-both:
-
-{}
-
-Write the line of the kit that begins with `AGE-SECRET-KEY-1` into a file that only you can read:
-
-```sh
-(umask 077 && cat > identity.txt)     # type or paste it, Enter, Ctrl-D
-age-keygen -y identity.txt            # has to print one of the recipients above
-```
-
-Delete the file when you are done.
-
-""",
-    "de": """Der Satz ist mit age verschlüsselt. Sie brauchen die Identität zu einem dieser Empfänger; das Notfallblatt nennt
-beide:
-
-{}
-
-Schreiben Sie die Zeile des Notfallblatts, die mit `AGE-SECRET-KEY-1` beginnt, in eine Datei, die nur Sie lesen können:
-
-```sh
-(umask 077 && cat > identity.txt)     # eintippen oder einfügen, Enter, Strg-D
-age-keygen -y identity.txt            # muss einen der Empfänger oben ausgeben
-```
-
-Löschen Sie die Datei, wenn Sie fertig sind.
-
-""",
-}
-NO_IDENTITY = {
-    "en": "None is needed: this set is not encrypted.\n\n",
-    "de": "Es wird keine gebraucht: Dieser Satz ist nicht verschlüsselt.\n\n",
-}
+LANGUAGES = ("en", "de")
 
 
-def text(manifest: Manifest) -> str:
-    """`RESTORE.md` of this set, in English and German."""
-    values = _facts(manifest) | _phrases(manifest, "en") | _phrases(manifest, "de")
-    template = (FOLDER / "restore.md").read_text()
+@dataclass(frozen=True)
+class Known:
+    """What the guide says besides the manifest.
+
+    `places`: {source: where it was}, for a set that is not encrypted. `destinations`: the names of those that the plan
+    has. `proof`: seconds that the last proof of the plan took to restore, and the plain bytes of that set.
+    """
+
+    places: Mapping[str, str] = field(default_factory=dict)
+    destinations: tuple[str, ...] = ()
+    proof: tuple[float, int] | None = None
+
+
+def text(manifest: Manifest, known: Known | None = None) -> str:
+    """`RESTORE.md` of this set."""
+    given = known or Known()
+    return "\n---\n\n".join(_in_language(manifest, given, language) for language in LANGUAGES)
+
+
+def _in_language(manifest: Manifest, known: Known, language: str) -> str:
+    values = _facts(manifest) | _phrases(manifest, known, language)
+    values |= {"commands": _steps(manifest, known, language), "finish": _finish(manifest, language)}
+    template = (FOLDER / f"restore.{language}.md").read_text()
     return PLACEHOLDER.sub(lambda match: values[match[1]], template)
 
 
@@ -184,38 +56,105 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "plan": prose(manifest.plan),
         "reason": prose(manifest.reason),
         "product": prose(manifest.product),
-        "moment": time_text(manifest.moment, manifest.time_zone),
+        "moment": _moment(manifest),
         "plain": size_text(sum(part.plain_size for part in manifest.parts)),
         "stored": size_text(sum(part.stored_size for part in manifest.parts)),
         "signing_key": manifest.signing_key or "-",
         "packages": " ".join(packages(manifest)),
-        "identity": _identity_option(manifest),
+        "option": _identity_option(manifest),
         "parts": _parts_table(manifest),
-        "commands": _commands(manifest),
+        "count": str(len(manifest.parts)),
+        "sources": str(len(ordered(manifest))),
         "by_hand": _by_hand(manifest),
     }
 
 
-def _phrases(manifest: Manifest, language: str) -> dict[str, str]:
+def _phrases(manifest: Manifest, known: Known, language: str) -> dict[str, str]:
     """What depends on the set, in one language."""
-    servers = sorted({SERVERS[part.engine] for part in manifest.parts if part.engine in SERVERS})
     recipients = ", ".join(f"`{one}`" for one in manifest.recipients)
     listed = "\n".join(f"* `{one}`" for one in manifest.recipients)
-    note = SERVER_NOTE[language].format(" ".join(servers), _versions(manifest)) if servers else ""
-    encrypted = ENCRYPTED[language].format(recipients)
+    tiers, there = words.TIERS[language], {part.tier for part in manifest.parts}
+    absent = [tiers[tier] for tier in tiers if tier not in there]
+    encrypted = words.ENCRYPTED[language].format(recipients)
+    identity = words.IDENTITY[language].format(listed)
     return {
-        f"capped_{language}": CAPPED[language] if manifest.capped else "",
-        f"servers_{language}": note,
-        f"encrypted_{language}": encrypted if manifest.encrypted else NOT_ENCRYPTED[language],
-        f"identity_{language}": IDENTITY[language].format(listed)
-        if manifest.encrypted
-        else NO_IDENTITY[language],
+        "capped": words.CAPPED[language] if manifest.capped else "",
+        "number": words.NUMBER[language].format(manifest.number) if manifest.number else "",
+        "destinations": ", ".join(map(prose, known.destinations)) or words.UNKNOWN[language],
+        "encrypted": encrypted if manifest.encrypted else words.NOT_ENCRYPTED[language],
+        "tiers": ", ".join(tiers[tier] for tier in tiers if tier in there) or "-",
+        "missing": ", ".join(absent) or words.NOTHING_MISSING[language],
+        "duration": _duration(known, language),
+        "identity": identity if manifest.encrypted else words.NO_IDENTITY[language],
     }
+
+
+def _duration(known: Known, language: str) -> str:
+    if known.proof is None:
+        return words.NO_DURATION[language]
+    seconds, size = known.proof
+    time = f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.1f} s"
+    return words.DURATION[language].format(size=size_text(size), time=time)
+
+
+def _moment(manifest: Manifest) -> str:
+    return prose(time_text(manifest.moment, manifest.time_zone))
+
+
+# ---------------------------------------------------------------------------- the steps
+
+
+def _steps(manifest: Manifest, known: Known, language: str) -> str:
+    """A numbered step for each tier, with a command for each source, as a bare machine needs them."""
+    groups = groupby(ordered(manifest), key=lambda part: part.tier)
+    return "\n".join(
+        _step(f"5.{number} {_title(tier, language)}", list(parts), manifest, known, language)
+        for number, (tier, parts) in enumerate(groups, 1)
+    )
+
+
+def _title(tier: str, language: str) -> str:
+    name = words.TIERS[language].get(tier) or prose(tier)
+    return name[:1].upper() + name[1:]
+
+
+def _step(title: str, parts: list[ManifestPart], manifest: Manifest, known: Known, language: str) -> str:
+    tier, first = parts[0].tier, _shell_name(parts[0].source)
+    option = _identity_option(manifest)
+    commands = [
+        f"sh restore.sh source {_shell_name(part.source)}{option}{_comment(known, part.source)}"
+        for part in parts
+    ]
+    pieces = [
+        f"### {title}",
+        words.BEFORE[language].get(tier, ""),
+        _server(manifest, parts, language),
+        "\n".join(["```sh", *commands, "```"]),
+        words.AFTER[language].get(tier, "").format(first),
+    ]
+    return "\n\n".join(filter(None, map(str.strip, pieces))) + "\n"
+
+
+def _comment(known: Known, source: str) -> str:
+    place = known.places.get(source)
+    return f"     # -> {one_line(place).replace('`', ' ')}" if place else ""
+
+
+def _server(manifest: Manifest, parts: list[ManifestPart], language: str) -> str:
+    servers = sorted({SERVERS[part.engine] for part in parts if part.engine in SERVERS})
+    return words.SERVER[language].format(" ".join(servers), _versions(manifest)) if servers else ""
+
+
+def _finish(manifest: Manifest, language: str) -> str:
+    lines = (line.format(moment=_moment(manifest)) for line in words.FINISH[language])
+    return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
 
 
 def packages(manifest: Manifest) -> list[str]:
     """Debian's packages that `restore.sh` needs for this set."""
     needed = {CLIENTS[part.engine] for part in manifest.parts if part.engine in CLIENTS}
+    if any(part.suffix == "tar" for part in manifest.parts):
+        needed.add("tar")
     return ["zstd", "openssl", *(["age"] if manifest.encrypted else []), *sorted(needed)]
 
 
@@ -242,18 +181,8 @@ def _parts_table(manifest: Manifest) -> str:
     )
 
 
-def _commands(manifest: Manifest) -> str:
-    """A command for each source, as a bare machine needs them."""
-    lines = [
-        f"sh restore.sh source {_shell_name(part.source)} --target {PLACES.get(part.engine, 'DIRECTORY')}"
-        f"{_identity_option(manifest)}"
-        for part in _ordered(manifest)
-    ]
-    return "\n".join(["```sh", *lines, "```"])
-
-
 def _shell_name(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _word(name)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else word(name)
 
 
 def _by_hand(manifest: Manifest) -> str:

@@ -21,8 +21,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from backups import identities, publish
-from backups.guide import FOLDER, PLACEHOLDER, one_line
+from backups.guide import PLACEHOLDER
 from backups.models import Destination, RecoveryKey, Set
+from backups.restore_script import FOLDER, one_line
 from drcenter.audit.models import Result
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
@@ -113,7 +114,11 @@ def identity_file(key: RecoveryKey, identity: Secret) -> str:
 
 
 def _systems() -> str:
-    names = [f"{one_line(one.name)} ({one.slug})" for one in System.objects.order_by("name")]
+    """With the number of the newest set: a store that has no such set, and none after it, was put back."""
+    names = []
+    for one in System.objects.order_by("name"):
+        newest = Set.objects.complete().filter(system=one).newest_number()
+        names.append(f"{one_line(one.name)} ({one.slug}{f', #{newest}' if newest else ''})")
     return textwrap.fill(", ".join(names) or "-", 76, initial_indent="", subsequent_indent=INDENT)
 
 

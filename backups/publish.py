@@ -11,11 +11,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from backups import details, guide, layout, signing
+from backups import details, guide, layout, restore_script, signing
 from backups.checksums import checksums_text, parse_checksums
 from backups.destinations.base import Destination, NotThere, Reader
 from backups.layout import Manifest, ManifestPart, Predecessor, StoredObject
-from backups.models import Set
+from backups.models import Level, Plan, Set, Verification
 from backups.readback import ReadableCopy
 from backups.references import located, owner_of, within
 from backups.stream import BLOCK, Encoding
@@ -35,8 +35,8 @@ def publish(taking: Taking) -> None:
     _take_number(taking)
     manifest = _manifest(taking, _write_details(taking), key)
     objects = {
-        layout.SCRIPT: guide.script(manifest).encode(),
-        layout.GUIDE: guide.text(manifest).encode(),
+        layout.SCRIPT: restore_script.script(manifest).encode(),
+        layout.GUIDE: guide.text(manifest, _known(taking)).encode(),
         layout.LOG: _log(taking, encrypted=taking.set.encrypted).encode(),
     }
     for name, content in objects.items():
@@ -98,6 +98,25 @@ def _write_details(taking: Taking) -> StoredObject:
     content = taking.details | {"log": _log(taking, encrypted=False)}
     name, stored = details.write(taking.destination, taking.set.prefix, content, encoding)
     return StoredObject(name, stored.stored_size, stored.stored_sha256)
+
+
+def _known(taking: Taking) -> guide.Known:
+    """What the guide says besides the manifest: places only where everything else is in the clear, too."""
+    plan, open_places = taking.plan, {}
+    if not taking.set.encrypted:
+        open_places = {name: str(source["place"]) for name, source in taking.sources.items()}
+    names = plan.destinations.filter(enabled=True).order_by("name").values_list("name", flat=True)
+    return guide.Known(open_places, tuple(names), _last_proof(plan))
+
+
+def _last_proof(plan: Plan) -> tuple[float, int] | None:
+    """Seconds of the restores of the newest proof of the plan, and the size of its set."""
+    proofs = Verification.objects.filter(copy__set__plan=plan, reached=Level.PROVEN)
+    newest = proofs.select_related("copy__set").order_by("-id").first()
+    if newest is None:
+        return None
+    seconds = sum(float(facts.get("restore_seconds", 0)) for facts in newest.facts.values())
+    return seconds, newest.copy.set.plain_size
 
 
 def _manifest(taking: Taking, written: StoredObject, key: signing.SigningKey) -> Manifest:

@@ -60,6 +60,8 @@ def test_the_kit_has_all_that_is_needed(system, language, word):
         name="cloud", kind="s3",
         options={"bucket": "sets-of-shop", "access_key": "env:STORE_KEY", "secret_key": "file:/etc/drcenter/store"},
     )  # fmt: skip
+    for number, state in ((12, Set.State.COMPLETE), (13, Set.State.FAILED)):
+        Set.objects.create(system=system, number=number, state=state)
     text = run("--language", language)
     key = RecoveryKey.objects.get()
     identity = identity_in(text)
@@ -69,7 +71,7 @@ def test_the_kit_has_all_that_is_needed(system, language, word):
         word,
         key.recipient,
         signing.fingerprint,
-        "Webshop (shop)",
+        "Webshop (shop, #12)",
         row.name,
         "sets-of-shop",
         "env:STORE_KEY",
