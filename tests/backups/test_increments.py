@@ -357,3 +357,28 @@ def scene_of(plan, database, uploads, key, tmp_path, monkeypatch):
         )  # fmt: skip
 
     return make
+
+
+def by_script(one: Set, destination: Destination, key, target: Path):
+    """Restore with the set's own restore.sh."""
+    identity = target.parent / "identity.txt"
+    identity.write_text(f"{key.identity}\n")
+    script = Path(destination.options["path"]) / one.prefix / "restore.sh"
+    words = ("source", "uploads", "--target", str(target), "--identity", str(identity), "--yes")
+    return run(Command(("sh", str(script), *words)), check=False)
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_the_sets_own_script_restores_the_chain(chain, destination, key, tmp_path, number):
+    sets, states = chain
+    finished = by_script(sets[number], destination, key, tmp_path / "restored")
+    assert finished.code == 0, finished.stderr
+    assert contents(tmp_path / "restored") == states[number]
+
+
+def test_the_sets_own_script_says_which_folder_is_missing(chain, destination, key, tmp_path):
+    sets, _states = chain
+    shutil.rmtree(Path(destination.options["path"]) / sets[1].prefix)
+    finished = by_script(sets[3], destination, key, tmp_path / "restored")
+    assert finished.code != 0 and not (tmp_path / "restored").exists()
+    assert f"the folder of the set {sets[1].identifier} has to lie beside this one" in finished.stderr

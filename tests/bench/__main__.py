@@ -1,7 +1,7 @@
 """`make bench`: each pair is run in turn, five times after one run that does not count. Prints Markdown.
 
 Everything is stored in memory (/dev/shm), so that the pipeline is measured and not the disk; sources are in the
-page cache. `--only mariadb|postgresql|files|memory` and `--megabytes N`, `--runs N` make it shorter.
+page cache. `--only mariadb|postgresql|files|increments|memory` and `--megabytes N`, `--runs N` make it shorter.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import data
+from tests.bench.increments import increments
 from tests.bench.measure import HEAD, Cost, Row, cost_of, ours, shell
 
 DEFAULT, THREE = "DR Center (level 2, the default)", "DR Center (level 3)"
@@ -195,7 +196,9 @@ def memory(bench: Bench, stack: ExitStack) -> None:
         path.unlink()
 
 
-CASES = {"mariadb": mariadb, "postgresql": postgresql, "files": files, "memory": memory}
+CASES = {
+    "mariadb": mariadb, "postgresql": postgresql, "files": files, "increments": increments, "memory": memory,
+}  # fmt: skip
 
 
 def main() -> None:

@@ -98,8 +98,19 @@ make_parents() {
     (umask 022 && mkdir -p -- "$(dirname -- "$1")") || die "the directory of $1 cannot be made."
 }
 
+# A set that is an increment has parts in the folders of the sets before it.
+missing() {
+    case $1 in
+    ../*)
+        before=${1#../}
+        die "$1 is missing: the folder of the set ${before%%/*} has to lie beside this one. Fetch it, whole."
+        ;;
+    *) die "$1 is missing. Fetch it again, or use another copy of the set." ;;
+    esac
+}
+
 check_digest() {
-    [ -f "$here/$2" ] || die "$2 is missing. Fetch it again, or use another copy of the set."
+    [ -f "$here/$2" ] || missing "$2"
     found=$(sha256sum <"$here/$2") || die "$2 cannot be read."
     [ "${found%% *}" = "$1" ] || die "$2 is damaged: it is not what was written. Use another copy of the set."
 }

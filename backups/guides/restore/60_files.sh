@@ -45,7 +45,23 @@ restore_files() {
     [ "$place" = / ] || rm -f -- "$place.unfinished"
 }
 
+# What an increment removes: names, each ended by NUL, a directory after what it holds. What is not empty then holds
+# something that is in no set, and stays.
+remove_listed() {
+    cd -- "$1" || exit 1
+    # shellcheck disable=SC2016
+    exec xargs -0 sh -c 'for name; do
+        case "/$name/" in */../*) echo "a name leads out of the directory" >&2; exit 255 ;; esac
+        if [ -d "$name" ] && [ ! -L "$name" ]; then rmdir -- "$name" 2>/dev/null; else rm -f -- "$name"; fi
+    done; :' sh
+}
+
 restore_tree() {
+    if [ "$p_suffix" = names ]; then
+        say "  removing what was gone by then: $p_key"
+        feed "$p_key" remove_listed "$place" || die "$p_key was not followed (see above): $place is INCOMPLETE."
+        return
+    fi
     say "  unpacking $p_key"
     feed "$p_key" untar "$place" || die "$p_key was not unpacked whole (see above): $place is INCOMPLETE."
 }
