@@ -135,7 +135,7 @@ def restore(recovering: Recovering) -> None:
 
 
 def _place_beside(recovering: Recovering, source: Source, parts: Sequence[Part]) -> Engine:
-    place = source.build().beside(recovering.recovery.names[source.name])
+    place = recovering.narrowed(source, source.build()).beside(recovering.recovery.names[source.name])
     expected = recovering.expected(source)
     if warning := exposed(place):
         recovering.context.log(warning, "warning")

@@ -77,13 +77,13 @@ def items_of(plan: Plan) -> list[Item]:
     )
     pins = dict(sets.filter(pins__released_at=None, pins__isnull=False).values_list("pk", "pins__reason"))
     busy, needs = _busy(sets), _needs(sets)
-    columns = ("pk", "moment", "started_at", "created_at", "level", "capped", "reason", "plain_size")
+    columns = ("pk", "moment", "started_at", "created_at", "level", "capped", "apart", "reason", "plain_size")
     return [
         Item(
-            pk, moment or started_at or created_at, RANK[level], level, pk in usable, capped,
+            pk, moment or started_at or created_at, RANK[level], level, pk in usable, capped or apart,
             reason == Set.Reason.SAFETY, pins.get(pk, ""), busy.get(pk, ""), needs.get(pk, frozenset()), size,
         )
-        for pk, moment, started_at, created_at, level, capped, reason, size in sets.values_list(*columns)
+        for pk, moment, started_at, created_at, level, capped, apart, reason, size in sets.values_list(*columns)
     ]  # fmt: skip
 
 

@@ -206,6 +206,7 @@ class Manifest:
     encrypted. `capped`: the dump lacks something; the details say what. `recipients`: the age keys
     whose identities read the set. `signing_key`: the fingerprint of the key that signed checksums.txt.
     `number` and `predecessor`: the place in the order of the system's sets (succession.py); 0: not known.
+    `partial`: how much of the sources is in it ("3 of 40 tables"), "" for all; the names are in the details.
     `time_zone`: the system's, in which people are told of times. Every time is in UTC. Raises OperationFailed when the values make no set.
     """
 
@@ -228,6 +229,7 @@ class Manifest:
     number: int = 0
     predecessor: Predecessor | None = None
     time_zone: str = "UTC"
+    partial: str = ""
 
     def __post_init__(self) -> None:
         found = Identifier.parse(self.identifier)
@@ -269,6 +271,7 @@ class Manifest:
             "number": self.number,
             "predecessor": dict(vars(self.predecessor)) if self.predecessor else None,
             "time_zone": self.time_zone,
+            **({"partial": self.partial} if self.partial else {}),
             **{name: getattr(self, name) for name in (*_TEXTS, "attempt", "capped")},
             **{name: _time_text(getattr(self, name)) for name in _TIMES},
         }
@@ -328,6 +331,8 @@ def _since_the_first(data: Mapping[str, Any]) -> dict[str, Any]:
     if data.get("predecessor") is not None:
         before = _get(data, "predecessor", dict)
         found["predecessor"] = Predecessor(_get(before, "set", str), _get(before, "sha256", str))
+    if "partial" in data:
+        found["partial"] = _get(data, "partial", str)
     if "time_zone" in data:
         found["time_zone"] = _get(data, "time_zone", str)
     return found

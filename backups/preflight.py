@@ -7,6 +7,7 @@ from statistics import median
 from backups.destinations.base import Space
 from backups.engines.base import Engine, Finding, Inspection
 from backups.models import Plan, Set, Source
+from backups.tables import Chosen
 from drcenter.errors import OperationFailed
 from drcenter.process import find
 
@@ -24,23 +25,26 @@ class Looked:
     source: Source
     engine: Engine
     inspection: Inspection
+    # Only these tables of it; none: all; None: as its options say.
+    tables: Sequence[str] | None = None
 
 
-def look(sources: Sequence[Source]) -> list[Looked]:
-    """Inspect every source. Raises OperationFailed that names the source, for the first that cannot be read."""
+def look(sources: Sequence[Source | Chosen]) -> list[Looked]:
+    """Inspect every source, narrowed to its chosen tables. Raises OperationFailed that names the source, for the first that cannot be read."""
     if not sources:
         raise OperationFailed(
             "The plan has no source that is enabled.", "Choose its sources in the panel.", permanent=True
         )
-    return [_look(source) for source in sources]
+    return [_look(one if isinstance(one, Chosen) else Chosen(one)) for one in sources]
 
 
-def _look(source: Source) -> Looked:
+def _look(chosen: Chosen) -> Looked:
+    source = chosen.source
     try:
-        engine = source.build()
+        engine = chosen.build()
         for tool in engine.required_tools:
             find(tool)
-        return Looked(source, engine, engine.inspect())
+        return Looked(source, engine, engine.inspect(), chosen.tables)
     except OperationFailed as error:
         raise OperationFailed(f"{source}: {error.message}", error.hint, permanent=error.permanent) from error
 
@@ -80,10 +84,10 @@ def check_size(taken: Set) -> list[Finding]:
     """A finding when the set is far smaller than the plan's last ones: the source may have lost its data."""
     # A safety set holds only what a restore was about to overwrite.
     earlier = Set.objects.complete().filter(plan=taken.plan).exclude(pk=taken.pk).order_by("-id")
-    earlier = earlier.exclude(reason=Set.Reason.SAFETY)
+    earlier = earlier.exclude(reason=Set.Reason.SAFETY).exclude(apart=True)
     sizes = list(earlier.values_list("plain_size", flat=True)[:5])
     usual = median(sizes) if len(sizes) >= 2 else 0
-    if taken.reason == Set.Reason.SAFETY or not usual or taken.plain_size >= usual * COLLAPSED:
+    if taken.reason == Set.Reason.SAFETY or taken.apart or not usual or taken.plain_size >= usual * COLLAPSED:
         return []
     return [
         Finding(

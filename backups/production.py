@@ -16,13 +16,14 @@ from django.utils.translation import gettext as _
 
 from backups import aftermath, engines, layout, take
 from backups.engines.base import Engine, Gone, Untouched
-from backups.models import Copy, Part, Plan, Recovery, Set, Source
+from backups.foretell import as_typed
+from backups.models import Part, Plan, Recovery, Set, Source
 from backups.placing import by_source, place_source
 from backups.recovering import Recovering
+from backups.tables import Chosen
 from backups.taking import Taking
 from backups.witness import Witness, differences
 from drcenter.errors import OperationFailed
-from drcenter.stored import shown
 from drcenter.systems.commands import check_commands, is_gone, run_commands
 from drcenter.systems.models import System
 
@@ -32,47 +33,6 @@ logger = logging.getLogger(__name__)
 PAUSES: Sequence[float] = (2, 5, 10, 20, 30)
 # What keeps Laravel down: it has to survive the restore of the files around it.
 MARKERS = ("storage/framework/down", "storage/framework/maintenance.php")
-
-
-def describe(
-    copy: Copy, sources: Sequence[Source], *, skip_safety: bool = False, skip_stop: bool = False
-) -> list[str]:
-    """What `restore` will do, in order, one sentence each."""
-    system = copy.set.system
-    lines = [_("Read every part of the copy at %(place)s and check it.") % {"place": copy.destination}]
-    lines += _describe_stop(system, skip_stop=skip_stop)
-    if skip_safety:
-        lines.append(_("NO safety backup, as asked for: there is no way back."))
-    else:
-        lines.append(_("Back up what is there now, as a safety set, to go back to."))
-    lines += [_overwriting(source) for source in sources]
-    lines.append(_("Compare with the witness of the set, and count the critical tables."))
-    lines += [_("Clean up: %(command)s") % {"command": text} for text in _shown(system.after_restore_command)]
-    lines += [
-        _("Start the application: %(command)s") % {"command": text} for text in _shown(system.resume_command)
-    ]
-    lines.append(
-        _("If a step fails: leave the application stopped, and say so.")
-        if skip_safety
-        else _(
-            "If a step fails: put the safety set back and start the application, or leave it stopped and say so."
-        )
-    )
-    return lines
-
-
-def _describe_stop(system: System, *, skip_stop: bool) -> list[str]:
-    if skip_stop:
-        return [_("The stop commands are not run, as asked for: the application has to be stopped already.")]
-    if not system.pause_command:
-        return [_("The application is NOT stopped: the system has no stop commands.")]
-    return [
-        _("Stop the application: %(command)s") % {"command": text} for text in _shown(system.pause_command)
-    ]
-
-
-def _shown(commands: Sequence[Sequence[str]]) -> list[str]:
-    return [shlex.join(words) for words in commands]
 
 
 def check(recovering: Recovering) -> None:
@@ -91,15 +51,6 @@ def check(recovering: Recovering) -> None:
             _("Make a plan for the system, or restore without the safety backup."),
             permanent=True,
         )
-
-
-def _overwriting(source: Source) -> str:
-    engine = source.build()
-    names = {"source": source.name, "target": shown(engine.target), "host": engine.host}
-    line = _("Overwrite %(source)s: %(target)s on %(host)s.") % names
-    if engine.removes_strangers:
-        line += " " + _("What is there and not in the set is removed.")
-    return line
 
 
 def restore(recovering: Recovering) -> None:
@@ -146,7 +97,8 @@ class _Act:
         if recovering.recovery.skip_safety:
             self.context.log(_("Without a safety backup, as asked for: there is no way back."), "warning")
             return
-        sources = [source for source, _parts in recovering.sources() if not self._is_gone(source)]
+        found = [self._what_is_there(source) for source, _parts in recovering.sources()]
+        sources = [one for one in found if one is not None]
         if not sources:
             self.context.log(
                 _("Nothing is left of any source: there is no safety set to go back to."), "warning"
@@ -161,22 +113,36 @@ class _Act:
                 raise
         self.safety = taking
 
-    def _is_gone(self, source: Source) -> bool:
-        """Nothing is left of it, so there is nothing to save; what else is wrong is told by the safety backup."""
+    def _what_is_there(self, source: Source) -> Chosen | None:
+        """What is to be saved of it before it is overwritten: as much as the set holds of it. None: nothing is left.
+
+        What else is wrong is told by the safety backup.
+        """
+        held = self.recovering.tables(source)
+        place = self.recovering.narrowed(source, source.build())
         try:
-            source.build().inspect()
+            if not held:
+                place.inspect()
+                return Chosen(source, ())
+            there = place.only(()).tables()
+            if left := [table for table in held if table in there]:
+                return Chosen(source, left, len(there))
+            self._nothing_left(source, ", ".join(held))
         except Gone as error:
-            note = _("%(source)s: NOTHING IS LEFT OF IT, so nothing of it is saved. %(error)s") % {
-                "source": source.name, "error": error.message}  # fmt: skip
-            with self.recovering.step(_("nothing to save"), note):
-                return True
+            self._nothing_left(source, error.message)
         except OperationFailed:
-            return False
-        return False
+            return Chosen(source, held)
+        return None
+
+    def _nothing_left(self, source: Source, why: str) -> None:
+        note = _("%(source)s: NOTHING IS LEFT OF IT, so nothing of it is saved. %(error)s") % {
+            "source": source.name, "error": why}  # fmt: skip
+        with self.recovering.step(_("nothing to save"), note):
+            return
 
     def overwrite(self, source: Source, parts: Sequence[Part]) -> None:
         recovering, expected = self.recovering, self.recovering.expected(source)
-        place = _place(self.system, source)
+        place = recovering.narrowed(source, _place(self.system, source))
         self.touched.append(source)
         with recovering.step(_("overwrite"), f"{place.target} @ {place.host}"):
             self.context.sure()
@@ -295,7 +261,7 @@ class _Act:
                 % {"source": source.name},
                 permanent=True,
             )
-        place, safety = _place(self.system, source), self.safety
+        place, safety = self.recovering.narrowed(source, _place(self.system, source)), self.safety
         expected = Witness.from_json(safety.sources[source.name]["witness"])
         with self.recovering.step(_("put the safety set back"), place.target):
             self.context.sure()
@@ -340,7 +306,7 @@ def _without_stop() -> str:
 
 
 def start_by_hand(system: System) -> str:
-    commands = "; ".join(_shown(system.resume_command))
+    commands = "; ".join(as_typed(system.resume_command))
     return _("Start the application by hand: %(commands)s") % {"commands": commands} if commands else ""
 
 

@@ -79,6 +79,14 @@ class Recovering:
         detail = self.details["sources"][source.name]
         return Witness.from_json(detail.get("first", detail["witness"]))
 
+    def tables(self, source: Source) -> list[str]:
+        """The only tables that the set holds of the source; empty: it is whole."""
+        return list(self.details["sources"][source.name]["options"].get("tables") or [])
+
+    def narrowed(self, source: Source, place: Engine) -> Engine:
+        """`place`, narrowed to the tables that the set holds, whatever the source's options say by now."""
+        return place.only(self.tables(source)) if place.by_table else place
+
     def mine(self) -> QuerySet[Recovery]:
         """The row, if it still belongs to this attempt: the condition of every update."""
         return Recovery.objects.filter(
@@ -140,7 +148,10 @@ class Recovering:
 
     def count(self, source: Source, place: Engine) -> dict[str, int]:
         """Rows of the critical tables, now (R7)."""
-        names = source.options.get("critical_tables") or []
+        names, held = source.options.get("critical_tables") or [], self.tables(source)
+        if held:
+            known = {*held, *(one.rpartition(".")[2] for one in held)}
+            names = [name for name in names if name in known]
         counted = place.counts(names) if names else {}
         if counted:
             self.recovery.counts[source.name] = counted

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 
-from backups import beside, chains, companions, details, identities, production, readback
+from backups import beside, chains, companions, details, foretell, identities, production, readback
 from backups.aftermath import abandon
 from backups.decode import Damaged
 from backups.models import Copy, Recovery, Set, Source
@@ -91,7 +91,7 @@ def describe_production(
 ) -> list[str]:
     """What a restore over production will do, in order, one sentence each."""
     chosen, left_out = overwritable(chosen_sources(copy, sources))
-    steps = production.describe(copy, chosen, skip_safety=skip_safety, skip_stop=skip_stop)
+    steps = foretell.describe(copy, chosen, skip_safety=skip_safety, skip_stop=skip_stop)
     leaving = _("Leave out %(source)s: %(reason)s")
     return [*steps, *(leaving % {"source": name, "reason": reason} for name, reason in left_out.items())]
 

@@ -75,8 +75,9 @@ def newest_settled(plan: Plan) -> Set | None:
 
 
 def runs_of(plan: Plan) -> QuerySet[Set]:
-    """Its sets, but for those saved before a restore: they hold what somebody wanted to be rid of."""
-    return plan.sets.exclude(reason=Set.Reason.SAFETY)
+    """Its sets, but for those saved before a restore, which hold what somebody wanted to be rid of, and those of
+    other tables than the plan takes."""
+    return plan.sets.exclude(reason=Set.Reason.SAFETY).exclude(apart=True)
 
 
 def _planned(plan: Plan) -> QuerySet[Set]:

@@ -20,6 +20,7 @@ from backups.models import Copy, Level, Plan, Set, Source, Verification
 from backups.models.level import at_least
 from backups.references import owner_of
 from backups.stream import Encoding, store
+from backups.tables import Chosen, choose
 from backups.taking import KIND, Taking, enqueue_take
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
@@ -32,9 +33,12 @@ __all__ = ["KIND", "abandon", "ended", "fail", "request", "store_set", "take_job
 
 
 def request(
-    plan: Plan, *, reason: str = Set.Reason.MANUAL, requested_by: str, planned_at: datetime | None = None
-) -> Set:
+    plan: Plan, *, reason: str = Set.Reason.MANUAL, requested_by: str, planned_at: datetime | None = None,
+    tables: Sequence[str] | None = None,
+) -> Set:  # fmt: skip
     """Ask for a set of `plan`; a worker takes it. Raises OperationFailed when the plan cannot run at all.
+
+    `tables`: these alone, in place of those that the plan names; they are looked for at once.
 
     The same `planned_at` asked for twice gives the same set: a tick may come twice.
     """
@@ -44,12 +48,16 @@ def request(
             _("Choose one on the plan's page."),
             permanent=True,
         )
+    if tables:
+        choose(list(plan.chosen()), tables)
     with transaction.atomic():
         if planned_at is not None and (known := Set.objects.filter(plan=plan, planned_at=planned_at).first()):
             return known
         wanted = Set.objects.create(
-            system=plan.system, plan=plan, reason=reason, planned_at=planned_at, encrypted=plan.encrypt
-        )
+            system=plan.system, plan=plan, reason=reason, planned_at=planned_at, encrypted=plan.encrypt,
+            tables=plan.tables if tables is None else list(tables),
+            apart=tables is not None and set(tables) != set(plan.tables),
+        )  # fmt: skip
         wanted.job = enqueue_take(wanted, requested_by)
         wanted.save(update_fields=["job"])
         record(requested_by, "backups.take.requested", wanted, plan=str(plan), reason=str(reason))
@@ -84,7 +92,10 @@ def _begin(context: JobContext, pk: int) -> Taking:
 
 def take(taking: Taking) -> None:
     """The whole story of one set. Raises OperationFailed or Cancelled; `take_job` cleans up then."""
-    store_set(taking, list(taking.plan.chosen()))
+    sources = list(taking.plan.chosen())
+    chosen = choose(sources, taking.set.tables)
+    taking.note_partial(chosen, sources)
+    store_set(taking, chosen)
     increments.keep(taking)
     _copy_elsewhere(taking)
     if taking.plan.level == Level.PROVEN:
@@ -92,7 +103,7 @@ def take(taking: Taking) -> None:
     _report(taking)
 
 
-def store_set(taking: Taking, sources: Sequence[Source]) -> None:
+def store_set(taking: Taking, sources: Sequence[Source | Chosen]) -> None:
     """Look, dump, read back, publish: the set exists, and is intact. A failure has to be withdrawn by `fail`."""
     looked = _look(taking, sources)
     for one in looked:
@@ -104,7 +115,7 @@ def store_set(taking: Taking, sources: Sequence[Source]) -> None:
     _complete(taking)
 
 
-def _look(taking: Taking, sources: Sequence[Source]) -> Sequence[preflight.Looked]:
+def _look(taking: Taking, sources: Sequence[Source | Chosen]) -> Sequence[preflight.Looked]:
     taking.context.phase(_("looking at the sources"))
     looked = preflight.look(sources)
     taking.choose_destination(preflight.estimate(taking.plan, looked))
@@ -120,10 +131,10 @@ def _look(taking: Taking, sources: Sequence[Source]) -> Sequence[preflight.Looke
 
 
 def _dump(taking: Taking, looked: preflight.Looked) -> None:
-    source, engine = looked.source, looked.engine
+    source = looked.source
     # Before the snapshot is opened: whatever was committed by now is in the set.
     taking.moments.append(timezone.now())
-    with taking.clock("dump"), increments.opened(taking, source, engine) as snapshot:
+    with taking.clock("dump"), increments.opened(taking, source, looked.engine) as snapshot:
         for spec in snapshot.parts():
             taking.context.phase(_("dumping"), f"{source.name}: {spec.name}", looked.inspection.size)
             _store(taking, source, spec, int(looked.inspection.size * preflight.PACKED))
@@ -131,7 +142,7 @@ def _dump(taking: Taking, looked: preflight.Looked) -> None:
         with taking.clock("witness"):
             witness = snapshot.witness()
         taking.found(source.name, snapshot.findings())
-        taking.note_source(source, engine, looked.inspection, snapshot, witness)
+        taking.note_source(looked, snapshot, witness)
 
 
 def _store(taking: Taking, source: Source, spec: PartSpec, expected: int) -> None:

@@ -12,10 +12,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import configuration, layout, origins, preflight
+from backups import configuration, layout, origins, preflight, tables
 from backups.destinations.base import Destination as DestinationPlugin
 from backups.destinations.base import Reader, Stored
-from backups.engines.base import Engine, Finding, Inspection, PartSpec, Snapshot
+from backups.engines.base import Finding, PartSpec, Snapshot
 from backups.models import Copy, Destination, Part, Set, Source
 from backups.readback import ReadableCopy
 from backups.references import owner_of, refer
@@ -65,6 +65,8 @@ class Taking:
         self.logged: list[Line] = []
         self.moments: list[datetime] = []
         self.moment: datetime | None = None
+        # How much of the sources is in the set, without any name; "": all.
+        self.in_clear = ""
         # What was published.
         self.manifest: layout.Manifest | None = None
         self.checksums_sha256 = ""
@@ -195,18 +197,28 @@ class Taking:
             part.plain_size for part in self.parts if part.source_name not in sizes
         )
 
-    def note_source(
-        self, source: Source, engine: Engine, inspection: Inspection, snapshot: Snapshot, witness: Witness
-    ) -> None:
+    def note_partial(self, chosen: Sequence[tables.Chosen], sources: Sequence[Source]) -> None:
+        """Say in the row, and later in the manifest, what is not in the set."""
+        with in_english():
+            self.set.partial = redact(tables.sentence(chosen, sources))
+        self.in_clear = tables.in_clear(chosen)
+        if self.set.partial:
+            self.mine().update(partial=self.set.partial)
+            self.log(self.set.partial, "warning")
+
+    def note_source(self, looked: preflight.Looked, snapshot: Snapshot, witness: Witness) -> None:
         """What the encrypted detail file says of a source: its options (secrets by reference), and the witness.
 
         Of an increment the witness is of what has changed `since` the set that is named with its details' digest.
         """
+        source, engine = looked.source, looked.engine
         if (index := snapshot.index()) is not None:
             self.indexes.append((source, index))
+        narrowed = {"tables": list(looked.tables)} if looked.tables is not None else {}
         self.sources[source.name] = {
-            "engine": source.engine, "tier": source.tier, "options": source.options, "target": engine.target,
-            "place": engine.place, "host": engine.host, "facts": dict(inspection.facts), "position": dict(snapshot.position),
+            "engine": source.engine, "tier": source.tier, "options": source.options | narrowed,
+            "target": engine.target, "place": engine.place, "host": engine.host,
+            "facts": dict(looked.inspection.facts), "position": dict(snapshot.position),
             "moment": self.moments[-1].isoformat(), "witness": witness.as_json(),
         }  # fmt: skip
         if snapshot.removed is not None:

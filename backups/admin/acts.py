@@ -37,6 +37,7 @@ class BackUpNow(ActPage):
             Fact(_("system"), plan.system.name),
             Fact(_("verify up to"), plan.get_level_display()),
             Fact(_("encrypted"), words.yes_or_no(plan.encrypt)),
+            *([Fact(_("only these tables"), ", ".join(plan.tables))] if plan.tables else []),
         ]
 
     def steps(self) -> list[str]:

@@ -22,10 +22,12 @@ from backups.admin.verdicts import set_verdict
 from backups.models import Plan, Source
 from drcenter import permissions
 from drcenter.jobs.admin import cancel_button
+from drcenter.options import LinesField
 from drcenter.panel import words
 from drcenter.panel.badge import badge
 from drcenter.panel.look import Button, Fact, Notice, Record, Tone, Verdict
 from drcenter.panel.pages import PanelAdmin, address
+from drcenter.panel.widgets import dress
 
 
 def back_up_button(request: HttpRequest, plan: Plan, style: str = "primary") -> list[Button]:
@@ -69,8 +71,21 @@ def _after_the_newest(here: standing.PlanStanding) -> Verdict | None:
 
 
 class PlanForm(forms.ModelForm):  # type: ignore[type-arg]
+    tables = dress(
+        LinesField(
+            label=gettext_lazy("Only these tables"),
+            help_text=gettext_lazy(
+                "One per line. Of the plan's databases; sources without any of them are left out. Empty: everything."
+            ),
+        )
+    )
+
     def clean(self) -> dict[str, Any]:
         data = dict(super().clean() or self.cleaned_data)
+        if data.get("tables") and not any(source.build().by_table for source in data.get("sources") or ()):
+            self.add_error(
+                "tables", _("None of the plan's sources is a database whose tables can be taken alone.")
+            )
         system = data["system"].pk if data.get("system") else self.instance.system_id
         strange = [source.name for source in data.get("sources") or () if source.system_id != system]
         if system and strange:
@@ -91,7 +106,7 @@ class PlanAdmin(PanelAdmin):
         "A plan says which sources are backed up when, to where, and how they are proven."
     )
     fieldsets = (
-        (None, {"fields": ("system", "name", "enabled", "sources", "destinations")}),
+        (None, {"fields": ("system", "name", "enabled", "sources", "tables", "destinations")}),
         (gettext_lazy("When"), {"fields": ("cron", "time_zone", "target_age_hours", "retry_lost")}),
         (gettext_lazy("How long"), {"fields": ("retention",)}),
         (

@@ -25,6 +25,7 @@ from drcenter.panel import words
 from drcenter.panel.badge import badge
 from drcenter.panel.look import Button, Fact, Link, Notice, Record, Tone
 from drcenter.panel.pages import RecordAdmin, address
+from drcenter.stored import shown
 
 
 def copy_buttons(request: HttpRequest, copy: Copy) -> list[Button]:
@@ -112,7 +113,12 @@ class SetAdmin(RecordAdmin):
         tables += [recoveries_table(restores)] if restores else []
         return Record(
             verdict=set_verdict(obj),
-            notices=[*outcome(obj), *finding_notices(obj.findings), *_encryption_notices(obj)],
+            notices=[
+                *_partial_notices(obj),
+                *outcome(obj),
+                *finding_notices(obj.findings),
+                *_encryption_notices(obj),
+            ],
             facts=_set_facts(obj),
             buttons=buttons + cancel_button(request, job),
             tables=tables if obj.state == Set.State.COMPLETE or obj.parts.exists() else [],
@@ -125,6 +131,13 @@ def _seconds(row: Set) -> float | None:
     if row.started_at is None or row.finished_at is None:
         return None
     return (row.finished_at - row.started_at).total_seconds()
+
+
+def _partial_notices(row: Set) -> list[Notice]:
+    if not row.partial:
+        return []
+    text = _("A restore over production replaces these tables alone.")
+    return [Notice(_("This set is only a part: %(part)s.") % {"part": shown(row.partial)}, text, Tone.WARN)]
 
 
 def _encryption_notices(row: Set) -> list[Notice]:

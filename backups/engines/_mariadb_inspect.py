@@ -7,7 +7,7 @@ from backups.engines._mariadb_accounts import Account, account_name, read_accoun
 from backups.engines._mariadb_catalog import Catalog, names
 from backups.engines._mariadb_columns import quoted
 from backups.engines._mariadb_commands import Login, Tool
-from backups.engines.base import Finding, Inspection
+from backups.engines.base import Finding, Inspection, crossing_finding
 from backups.servers.mariadb import Version, parse_version
 from drcenter.errors import OperationFailed
 
@@ -35,6 +35,7 @@ def look(catalog: Catalog, login: Login, tool: Tool, *, hold_unsafe: bool) -> In
         *_rights(catalog),
         *read_accounts(catalog).findings,
         *_tables(catalog, tool, hold_unsafe=hold_unsafe),
+        *_links(catalog),
         *_tools(server, tool),
         *_transport(login),
     ]
@@ -111,6 +112,21 @@ def _tables(catalog: Catalog, tool: Tool, *, hold_unsafe: bool) -> list[Finding]
                     "Install the client tools of MariaDB, or change the columns to DOUBLE.", caps=True)
         )  # fmt: skip
     return found
+
+
+def _links(catalog: Catalog) -> list[Finding]:
+    """Foreign keys between a selected table and one that is not."""
+    if not catalog.only:
+        return []
+    rows = catalog.query(
+        "SELECT DISTINCT TABLE_NAME, REFERENCED_TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS"
+        " WHERE CONSTRAINT_SCHEMA = %s ORDER BY 1, 2",
+        catalog.database,
+    )
+    crossing = [
+        f"{child} → {parent}" for child, parent in rows if (child in catalog.only) != (parent in catalog.only)
+    ]
+    return [crossing_finding(crossing)] if crossing else []
 
 
 def _unsafe(catalog: Catalog, unsafe: list[str], *, hold: bool) -> Finding:

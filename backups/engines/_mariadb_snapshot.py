@@ -9,6 +9,7 @@ import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pymysql
@@ -133,14 +134,27 @@ class DatabaseSnapshot(Snapshot):
         history = self._tool.knows("--dump-history") and any(table.versioned for table in catalog.tables)
         floats = catalog.float_tables if self._tool.knows("--ignore-table-data") else []
         extent = Extent(position, history, not floats, self._may_see_events(), tuple(names(floats)))
-        dump = dump_command(self._tool, self._login, self._selection, extent)
         begin = self._beginning(catalog)
         if not floats:
-            return begin, dump
+            return begin, dump_command(self._tool, self._login, self._selection, extent)
         return (
-            begin, dump, self._float_rows(floats, history=history),
+            begin, *self._dumps(extent), self._float_rows(floats, history=history),
             triggers_command(self._tool, self._login, self._selection),
         )  # fmt: skip
+
+    def _dumps(self, extent: Extent) -> list[Producer]:
+        """The dump; of a selection first the tables with their rows, then those whose rows come another way."""
+        selected = self._selection.tables
+        plain = tuple(name for name in selected if name not in extent.without_rows)
+        pieces = [(selected, extent)]
+        if plain:
+            bare = tuple(name for name in selected if name in extent.without_rows)
+            pieces = [(plain, replace(extent, without_rows=())), (bare, replace(extent, position=False))]
+        database = self._selection.database
+        return [
+            dump_command(self._tool, self._login, Selection(database, tables), part)
+            for tables, part in pieces
+        ]
 
     def _may_see_events(self) -> bool:
         try:
@@ -192,7 +206,8 @@ class DatabaseSnapshot(Snapshot):
     def _lock(self, planned: Catalog) -> None:
         unsafe = names(planned.unsafe_tables) if self._hold_unsafe else []
         others = [name for name in [*names(planned.tables), *planned.sequences] if name not in unsafe]
-        self._nothing_to_lock = not others
+        # Sequences stand outside of transactions, and the tool writes them before it begins.
+        self._nothing_to_lock = not set(others) - set(planned.sequences)
         try:
             for tables in (others, unsafe):
                 self._locks.append(TableLock(self._login, self._selection.database, tables))
@@ -241,7 +256,7 @@ class DatabaseSnapshot(Snapshot):
         self._locks = []
 
     def _check_moment(self) -> None:
-        if not self._begun.is_set():
+        if not self._begun.is_set() and not self._nothing_to_lock:
             raise OperationFailed(
                 f"The dump had not begun {HOLD_SECONDS} s after the tables were locked, and the lock was released.",
                 "Look for what holds up the dump tool or the destination, and try again.",

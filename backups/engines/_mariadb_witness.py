@@ -81,7 +81,9 @@ def definition(catalog: Catalog, kind: str, name: str) -> str | None:
         cursor.execute(f"SHOW CREATE {kind} {quoted(name)}")
         titles = [column[0] for column in cursor.description]
         row = dict(zip(titles, cursor.fetchone() or (), strict=False))
-    values = [row.get(title) for title in DEFINITION_COLUMNS[kind] if title in row]
+    # Some tables alone do not bring the database's own collation along.
+    without = "Database Collation" if catalog.only else ""
+    values = [row.get(title) for title in DEFINITION_COLUMNS[kind] if title in row and title != without]
     if any(value is None for value in values):
         return None
     text = "\n".join(_text(value) for value in values)

@@ -75,6 +75,16 @@ def replace(path: Path, stream: BinaryIO, rights: Rights | None = None) -> None:
         ) from None
 
 
+def written(path: Path, stream: BinaryIO) -> None:
+    """Write `stream` to the new file `path`, in a directory of ours, and check it. Raises OperationFailed."""
+    try:
+        with _opened(path.parent) as directory, _created(path.name, directory) as number:
+            _write(number, stream)
+            _check(path, number)
+    except OSError as error:
+        raise OperationFailed(f"{path} cannot be written: {error.strerror or error}.") from None
+
+
 @contextmanager
 def _opened(directory: Path) -> Iterator[int]:
     number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,22 @@ MODULUS = 1 << 128
 UNKNOWN_HERE = ("no such collation", "no such function", "no such module", "unknown function")
 
 
-def compute(path: Path, *, immutable: bool = False) -> Witness:
-    """What the file holds, in one read transaction. Raises OperationFailed when it cannot be read."""
+def compute(path: Path, *, immutable: bool = False, only: Collection[str] = ()) -> Witness:
+    """What the file holds, in one read transaction. Raises OperationFailed when it cannot be read.
+
+    `only`: these tables, with their indexes and triggers; nothing of the rest, nor of the file's settings.
+    """
     with connected(path, immutable=immutable) as connection:
         connection.execute("BEGIN")
         master = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+        if only:
+            master = [one for one in master if one[2] in only]
         objects = {f"{kind} {name}": sql or f"automatic, of {table}" for kind, name, table, sql in master}
-        objects |= {f"pragma {name}": _pragma(connection, name) for name in PRAGMAS}
-        objects["pragma journal_mode"] = journal_mode(path)
+        if only:
+            objects |= {f"sequence of {name}": str(sequence_of(connection, name)) for name in only}
+        else:
+            objects |= {f"pragma {name}": _pragma(connection, name) for name in PRAGMAS}
+            objects["pragma journal_mode"] = journal_mode(path)
         objects["integrity_check"] = integrity(connection)
         tables = [(name, sql or "") for kind, name, _, sql in master if kind == "table"]
         contents, ignored = {}, {}
@@ -37,6 +45,16 @@ def compute(path: Path, *, immutable: bool = False) -> Witness:
                 contents[name] = _content(connection, name)
         # sqlite_master does not list itself, and the table of sequences is listed like any other.
         return Witness(objects, contents, ignored)
+
+
+def sequence_of(connection: sqlite3.Connection, table: str, schema: str = "main") -> int | None:
+    """The last number that AUTOINCREMENT gave; None for a table without it."""
+    try:
+        query = f"SELECT seq FROM {schema}.sqlite_sequence WHERE name = ?"  # noqa: S608 - main, or our own
+        row = connection.execute(query, (table,)).fetchone()
+    except sqlite3.OperationalError:
+        return None  # No table of the database has one.
+    return int(row[0]) if row and row[0] is not None else None
 
 
 def integrity(connection: sqlite3.Connection) -> str:

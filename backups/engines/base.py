@@ -26,6 +26,10 @@ Producer = Command | Callable[[], Iterator[bytes]]
 Consumer = Command | Callable[[BinaryIO], None]
 
 
+# Foreign keys in one sentence.
+NAMED_LINKS = 5
+
+
 class NoScratch(OperationFailed):
     """No fitting place to prove a set in; the message is the reason that the set will show."""
 
@@ -67,6 +71,15 @@ class Finding:
 
     def as_json(self) -> dict[str, Any]:
         return {"message": self.message, "hint": self.hint, "caps": self.caps}
+
+
+def crossing_finding(links: Sequence[str]) -> Finding:
+    """What is to be known of foreign keys ("orders → customers") of which one table alone is in the set."""
+    more = f" and {len(links) - NAMED_LINKS} more" if len(links) > NAMED_LINKS else ""
+    return Finding(
+        f"Foreign keys lead out of the chosen tables, or into them: {', '.join(links[:NAMED_LINKS])}{more}.",
+        "After a restore of these tables alone, rows may refer to others that are not there: take both, or look.",
+    )
 
 
 @dataclass(frozen=True)
@@ -141,6 +154,8 @@ class Engine(ABC):
     required_tools: tuple[str, ...] = ()
     # A restore over production removes what the set does not have, file by file: people are told before.
     removes_strangers = False
+    # A set of some of its tables alone can be taken (`only`).
+    by_table = False
     # A place beside is a path on this machine (by default below the DR Center's own state), not a name on a server.
     beside_on_disk = False
     # `since` can tell what has changed.
@@ -154,6 +169,14 @@ class Engine(ABC):
     def replaced(self, **changes: Any) -> Self:
         """The same engine with some options changed."""
         return type(self)(self.options | changes)
+
+    def only(self, tables: Sequence[str]) -> Self:
+        """The same source, narrowed to these tables; to all of them for none. Only where `by_table`."""
+        return self.replaced(tables=list(tables))
+
+    def tables(self) -> list[str]:
+        """Every table that `only` takes. Raises OperationFailed when the source is out of reach."""
+        return []
 
     @property
     @abstractmethod

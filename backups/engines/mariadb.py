@@ -10,7 +10,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from backups.engines._mariadb_accounts import for_copy, read_accounts, withheld
-from backups.engines._mariadb_catalog import Catalog
+from backups.engines._mariadb_catalog import Catalog, names
 from backups.engines._mariadb_commands import Login, Selection, restore_command
 from backups.engines._mariadb_connect import (
     client_tool,
@@ -74,6 +74,7 @@ class Options(forms.Form):
 class Plugin(Engine):
     label = "MariaDB / MySQL"
     Options = Options
+    by_table = True
     required_tools = ("mariadb-dump", "mariadb")
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -109,6 +110,11 @@ class Plugin(Engine):
     def _catalog(self) -> Iterator[Catalog]:
         with connected(self._login, self.options["database"]) as connection:
             yield Catalog(connection, self.options["database"], self._selection.tables)
+
+    def tables(self) -> list[str]:
+        with connected(self._login, self.options["database"]) as connection:
+            catalog = Catalog(connection, self.options["database"])
+            return [*names(catalog.tables), *catalog.sequences]
 
     def inspect(self) -> Inspection:
         tool = dump_tool()

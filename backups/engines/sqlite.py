@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from backups import restored
 from backups.engines._sqlite_connection import connected, journal_mode, require_database
 from backups.engines._sqlite_replace import BLOCK, COMPANIONS, ENDING, OWNER, Rights, replace
+from backups.engines._sqlite_tables import keep_only, links, listed, put_back, require, require_unused
 from backups.engines._sqlite_witness import compute, is_damaged, quoted
 from backups.engines._temporary import protected_directory
 from backups.engines.base import (
@@ -51,6 +52,12 @@ class Options(forms.Form):
         initial=[],
     )
 
+    tables = LinesField(
+        label=_("Tables"),
+        help_text=_("Only these tables, one per line. Empty: the whole database."),
+        initial=[],
+    )
+
     def clean_path(self) -> str:
         path = str(self.cleaned_data["path"])
         if not os.path.isabs(path) or "\0" in path:
@@ -62,12 +69,18 @@ class Plugin(Engine):
     label = "SQLite"
     Options = Options
     beside_on_disk = True
+    by_table = True
     # What the set that is restored here says; None: nothing is restored.
     _expected: Witness | None = None
+    _merge = False
 
     @property
     def path(self) -> Path:
         return Path(self.options["path"])
+
+    @property
+    def _only(self) -> list[str]:
+        return list(self.options["tables"] or [])
 
     @property
     def target(self) -> str:
@@ -83,12 +96,7 @@ class Plugin(Engine):
 
     def inspect(self) -> Inspection:
         restored.refuse_as_source(str(self.path))
-        if is_gone(self.path):
-            raise Gone(
-                f"{self.path} cannot be opened: {os.strerror(errno.ENOENT)}.",
-                "Check the path, and that the user of the workers may read it.",
-                permanent=True,
-            )
+        self._require_there()
         require_database(self.path)
         mode = journal_mode(self.path)
         with connected(self.path) as connection:
@@ -98,7 +106,24 @@ class Plugin(Engine):
             ]
         facts = {"size": size, "tables": tables, "journal_mode": mode, "sqlite": sqlite3.sqlite_version}
         facts["root"] = os.geteuid() == 0
-        return Inspection(size, facts, () if mode == "wal" else (ROLLBACK_MODE,))
+        findings = [] if mode == "wal" else [ROLLBACK_MODE]
+        if self._only:
+            require(self.path, self._only)
+            findings += links(self.path, self._only)
+        return Inspection(size, facts, findings)
+
+    def tables(self) -> list[str]:
+        self._require_there()
+        require_database(self.path)
+        return listed(self.path)
+
+    def _require_there(self) -> None:
+        if is_gone(self.path):
+            raise Gone(
+                f"{self.path} cannot be opened: {os.strerror(errno.ENOENT)}.",
+                "Check the path, and that the user of the workers may read it.",
+                permanent=True,
+            )
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -107,15 +132,20 @@ class Plugin(Engine):
         with protected_directory() as directory:
             copy = directory / "database"
             _copy(self.path, copy)
-            yield _Copy(copy, () if mode == "wal" else (ROLLBACK_MODE,), self._rights())
+            if self._only:
+                require(copy, self._only)
+                keep_only(copy, self._only)
+            yield _Copy(copy, () if mode == "wal" else (ROLLBACK_MODE,), self._rights(), self._only)
 
     def witness(self) -> Witness:
         require_database(self.path)
-        found = compute(self.path)
+        found = compute(self.path, only=self._only)
         return dataclasses.replace(found, objects={**found.objects, **self._rights()})
 
     def _rights(self) -> dict[str, str]:
         """Mode and, for a worker that is root, owner: after a restore, what of them the set tells (older ones: none)."""
+        if self._only:
+            return {}  # The file is others' as well.
         told = Rights.of(self.path).as_objects()
         if self._expected is not None:
             return {name: text for name, text in told.items() if name in self._expected.objects}
@@ -127,11 +157,16 @@ class Plugin(Engine):
     def consumer(self, part: str, suffix: str) -> Consumer:
         if (part, suffix) != ("database", "sqlite3"):
             raise OperationFailed(f"A SQLite set has no part {part}.{suffix}.", permanent=True)
-        path = self.path
+        path, only = self.path, self._only
+        # Only where `prepare` found others to be left alone.
+        merge = self._merge
         rights = Rights.told(self._expected.objects) if self._expected is not None else None
 
         def consume(stream: BinaryIO) -> None:
-            replace(path, stream, rights)
+            if merge:
+                put_back(path, stream, only)
+            else:
+                replace(path, stream, rights)
 
         return consume
 
@@ -160,6 +195,11 @@ class Plugin(Engine):
         return self.replaced(path=str(place))
 
     def prepare(self, *, overwrite: bool) -> None:
+        """With `overwrite` and some tables alone, what is there stays but for these."""
+        self._merge = bool(overwrite and self._only and not is_gone(self.path) and self.path.stat().st_size)
+        if self._merge:
+            require_database(self.path)
+            require_unused(self.path)
         if not overwrite and self.path.exists() and self.path.stat().st_size:
             raise OperationFailed(
                 f"{self.path} exists already.", "Choose another name, or remove it first.", permanent=True
@@ -185,8 +225,11 @@ class _Copy(Snapshot):
 
     position: Mapping[str, Any] = {}
 
-    def __init__(self, copy: Path, findings: Sequence[Finding], rights: Mapping[str, str]) -> None:
+    def __init__(
+        self, copy: Path, findings: Sequence[Finding], rights: Mapping[str, str], only: Sequence[str] = ()
+    ) -> None:
         self._copy = copy
+        self._only = only
         self._rights = rights
         self._findings = tuple(findings)
         self._witness: Witness | None = None
@@ -201,7 +244,7 @@ class _Copy(Snapshot):
 
     def witness(self) -> Witness:
         if self._witness is None:
-            found = compute(self._copy, immutable=True)
+            found = compute(self._copy, immutable=True, only=self._only)
             self._witness = dataclasses.replace(found, objects={**found.objects, **self._rights})
         return self._witness
 

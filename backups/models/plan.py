@@ -167,6 +167,10 @@ class Plan(models.Model):
     )  # fmt: skip
     sources = models.ManyToManyField(Source, blank=True, related_name="plans", verbose_name=_("sources"))
     destinations = models.ManyToManyField(Destination, related_name="plans", verbose_name=_("destinations"))
+    tables = models.JSONField(
+        _("only these tables"), default=list, blank=True,
+        help_text=_("Of its databases; sources without any of them are left out. Empty: everything."),
+    )  # fmt: skip
     cron = models.CharField(
         _("schedule"), max_length=100, blank=True, default="0 2 * * *", validators=[valid_cron],
         help_text=_("Five cron fields, in the time zone below: 0 2 * * * is 02:00 each day. Empty: by hand only."),
@@ -258,5 +262,6 @@ class Plan(models.Model):
     def newest_good(self) -> "Set | None":
         """The newest complete set of this plan, or None. What was saved before a restore is none: it holds what
         somebody wanted to be rid of."""
-        newest: Set | None = self.sets.complete().exclude(reason="safety").order_by("-started_at").first()
+        sets = self.sets.complete().exclude(reason="safety").exclude(apart=True)
+        newest: Set | None = sets.order_by("-started_at").first()
         return newest

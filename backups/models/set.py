@@ -66,6 +66,12 @@ class Set(models.Model):
     findings = models.JSONField(_("findings"), default=list, blank=True)
     encrypted = models.BooleanField(_("encrypted"), default=True)
     recipients = models.JSONField(_("recipients"), default=list, blank=True)
+    # What was asked for; empty: everything that the plan's sources say.
+    tables = models.JSONField(_("only these tables"), default=list, blank=True)
+    # Other tables were asked for than the plan takes: it says nothing of how the plan stands.
+    apart = models.BooleanField(_("not what the plan takes"), default=False)
+    # How many tables of how many, and which; empty: its sources are whole.
+    partial = models.TextField(_("only a part"), blank=True)
     created_at = models.DateTimeField(_("requested at"), default=timezone.now, editable=False)
     started_at = models.DateTimeField(_("started at"), null=True, blank=True, db_index=True)
     moment = models.DateTimeField(

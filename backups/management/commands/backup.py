@@ -30,6 +30,7 @@ EPILOG = """
   manage.py backup run shop --wait               and wait; exit code 1 when it fails, 3 when it is not as good as planned
   manage.py backup run shop --here               take it in this process, without any worker
   manage.py backup run shop --reason deployment --wait || exit 1
+  manage.py backup run shop --tables orders,payments   only these, whatever else the plan takes
   manage.py backup cancel shop                   stop what runs; nothing half is left
   manage.py backup run shop --profile ultimate   every tier: by the plan with that name or profile
   manage.py backup estimate shop --profile ultimate   what a set would contain, how large it would be, and what is missing
@@ -85,6 +86,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--reason", choices=[Set.Reason.MANUAL, Set.Reason.DEPLOYMENT], default=Set.Reason.MANUAL
         )
+        parser.add_argument("--tables", action="append", type=_names, metavar="T[,T...]",
+                            help=_("only these tables, in place of what the plan takes"))  # fmt: skip
         where = parser.add_mutually_exclusive_group()
         where.add_argument("--wait", action="store_true", help="wait for the worker, and show progress")
         where.add_argument("--here", action="store_true", help="take it in this process, without a worker")
@@ -118,12 +121,16 @@ class Command(BaseCommand):
 
     def _run(self, options: dict[str, Any]) -> int:
         plan = cli.plan_of(cli.system_named(options["system"]), options["profile"])
+        tables = (
+            None if options["tables"] is None else [name for names in options["tables"] for name in names]
+        )
+        asked = {"reason": options["reason"], "requested_by": cli.actor(), "tables": tables}
         if options["here"]:
             with kept_here():
-                wanted = take.request(plan, reason=options["reason"], requested_by=cli.actor())
+                wanted = take.request(plan, **asked)
             job = run_here(_job(wanted), sys.stdout, cli.actor())
         else:
-            wanted = take.request(plan, reason=options["reason"], requested_by=cli.actor())
+            wanted = take.request(plan, **asked)
             self.stdout.write(_("Asked for: %(plan)s") % {"plan": plan})
             if not options["wait"]:
                 return cli.FINE
@@ -173,6 +180,8 @@ class Command(BaseCommand):
             return cli.FAILED
         missing = shortfall(taken, job)
         self.stdout.write(f"{taken}: {taken.get_level_display()} {shown(missing)}".strip())
+        if taken.partial:
+            self.stdout.write(f"  {shown(taken.partial)}")
         return cli.NEEDS_ATTENTION if missing else cli.FINE
 
     def _list(self, options: dict[str, Any]) -> int:
@@ -296,7 +305,7 @@ def _row(one: Set) -> dict[str, Any]:
         "set": str(one), "system": one.system.slug, "plan": one.plan.name if one.plan else "", "state": one.state,
         "level": one.level, "capped": one.capped, "moment": f"{one.moment:%Y-%m-%d %H:%M:%SZ}" if one.moment else "",
         "plain_size": one.plain_size, "stored_size": one.stored_size, "message": one.message or one.level_reason,
-        "hint": one.hint, "damaged": damaged(one),
+        "hint": one.hint, "damaged": damaged(one), "partial": one.partial,
     }  # fmt: skip
 
 
@@ -317,7 +326,7 @@ def _cells(one: Set) -> tuple[str, ...]:
     """For people: the time where the system is, and sizes that can be read."""
     moment = one.moment.astimezone(ZoneInfo(one.system.time_zone)) if one.moment else None
     broken = damaged(one)
-    message = damage(one) if broken else one.message or one.level_reason
+    message = damage(one) if broken else one.message or one.level_reason or shown(one.partial)
     return (
         str(one), str(Copy.State.DAMAGED.label if broken else one.get_state_display()),
         str(one.get_level_display()) or "–", f"{moment:%Y-%m-%d %H:%M:%S %Z}" if moment else "–",
@@ -331,6 +340,13 @@ def _standing(plan: dict[str, Any]) -> str:
     hours = (plan["age_seconds"] or 0) / 3600
     return _("%(set)s, %(level)s, %(hours).1f h old") % {
         "set": plan["set"], "level": plan["level"], "hours": hours}  # fmt: skip
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise ValueError
+    return names
 
 
 def _count(text: str) -> int:

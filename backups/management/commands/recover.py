@@ -111,6 +111,8 @@ class Command(BaseCommand):
                 "destination": copy.destination,
             }
         )
+        if one.partial:
+            self._talk.write(self.style.WARNING(f"  {shown(one.partial)}"))
 
     def _beside(self, copy: Copy, sources: list[Source], options: dict[str, Any]) -> Recovery:
         names = dict(pair.partition("=")[::2] for pair in options["beside"])

@@ -1,0 +1,68 @@
+"""What a restore over production will do, told before it is done: in order, one sentence each."""
+
+import shlex
+from collections.abc import Sequence
+
+from django.utils.translation import gettext as _
+
+from backups.models import Copy, Source
+from drcenter.stored import shown
+from drcenter.systems.models import System
+
+
+def describe(
+    copy: Copy, sources: Sequence[Source], *, skip_safety: bool = False, skip_stop: bool = False
+) -> list[str]:
+    """What `restore` will do, in order, one sentence each."""
+    system = copy.set.system
+    lines = [_("Read every part of the copy at %(place)s and check it.") % {"place": copy.destination}]
+    lines += _describe_stop(system, skip_stop=skip_stop)
+    if skip_safety:
+        lines.append(_("NO safety backup, as asked for: there is no way back."))
+    else:
+        lines.append(_("Back up what is there now, as a safety set, to go back to."))
+    lines += [_overwriting(source) for source in sources]
+    if copy.set.partial:
+        lines.append(
+            _("The set holds %(part)s. Only these tables are replaced; the others stay.")
+            % {"part": copy.set.partial}
+        )
+    lines.append(_("Compare with the witness of the set, and count the critical tables."))
+    lines += [
+        _("Clean up: %(command)s") % {"command": text} for text in as_typed(system.after_restore_command)
+    ]
+    lines += [
+        _("Start the application: %(command)s") % {"command": text}
+        for text in as_typed(system.resume_command)
+    ]
+    lines.append(
+        _("If a step fails: leave the application stopped, and say so.")
+        if skip_safety
+        else _(
+            "If a step fails: put the safety set back and start the application, or leave it stopped and say so."
+        )
+    )
+    return lines
+
+
+def _describe_stop(system: System, *, skip_stop: bool) -> list[str]:
+    if skip_stop:
+        return [_("The stop commands are not run, as asked for: the application has to be stopped already.")]
+    if not system.pause_command:
+        return [_("The application is NOT stopped: the system has no stop commands.")]
+    return [
+        _("Stop the application: %(command)s") % {"command": text} for text in as_typed(system.pause_command)
+    ]
+
+
+def as_typed(commands: Sequence[Sequence[str]]) -> list[str]:
+    return [shlex.join(words) for words in commands]
+
+
+def _overwriting(source: Source) -> str:
+    engine = source.build()
+    names = {"source": source.name, "target": shown(engine.target), "host": engine.host}
+    line = _("Overwrite %(source)s: %(target)s on %(host)s.") % names
+    if engine.removes_strangers:
+        line += " " + _("What is there and not in the set is removed.")
+    return line
