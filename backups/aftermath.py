@@ -155,7 +155,7 @@ def _not_removed(error: OperationFailed) -> str:
 def ended(job: Job) -> None:
     """After a job: a set that it left unfinished is brought in line; one that exists is recorded. Safe to call again."""
     _bring_in_line(job)
-    recording.after_job(Q(pk=job.subject))
+    recording.after_job(Q(set=job.subject))
 
 
 def _bring_in_line(job: Job) -> None:

@@ -14,6 +14,7 @@ class BackupsConfig(AppConfig):
 
         from backups import (
             checks,
+            copies,
             due,
             identities,
             leftovers,
@@ -33,10 +34,12 @@ class BackupsConfig(AppConfig):
         register_kind(verify.KIND, verify.verify_job, ended=verify.ended)
         register_kind(restore.KIND, restore.restore_job, ended=restore.ended)
         register_kind(prune.KIND, prune.prune_job)
+        register_kind(copies.KIND, copies.copy_job, ended=copies.ended)
         register_kind(rebuild.KIND, rebuild.rebuild_job, ended=rebuild.ended)
         register_tick("backups.identities", identities.forget_stale)
         register_tick("backups.leftovers", leftovers.sweep_all)
         register_tick("backups.due", due.take_due)
+        register_tick("backups.copies", copies.make_up_due)
         register_tick("backups.watch", watch.watch_age)
         register_tick("backups.prune", prune.ask_due)
         self._lock()

@@ -23,6 +23,7 @@ def of_plan(plan: Plan, *, encrypted: bool) -> dict[str, Any]:
         "targets": [values(one) for one in system.targets.order_by("pk")],
         "plan": values(plan),
         "profile": values(plan.profile) if plan.profile else None,
+        "retention": values(plan.retention) if plan.retention else None,
         "sources": {one.name: values(one) for one in system.sources.order_by("pk")},
         "picked": sorted(plan.sources.values_list("name", flat=True)),
         "destinations": {one.name: values(one) for one in plan.destinations.order_by("pk")},

@@ -241,7 +241,7 @@ class _Run:
 
     def _conclude_set(self, one: Set, reason: str) -> None:
         """A set of which no copy is left has gone; its parts go from the catalogue with it."""
-        left = one.copies.exclude(state__in=[Copy.State.REMOVED, Copy.State.FAILED])
+        left = one.copies.exclude(state__in=[Copy.State.REMOVED, Copy.State.FAILED, Copy.State.WAITING])
         with transaction.atomic():
             whole = Set.objects.filter(pk=one.pk, state=Set.State.COMPLETE)
             if left.exists() or not whole.update(

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -12,12 +11,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from backups import details, guide, layout, restore_script, signing
-from backups.checksums import checksums_text, parse_checksums
-from backups.destinations.base import Destination, NotThere, Reader
+from backups.checksums import checksums_text
+from backups.destinations.base import Destination
 from backups.layout import Manifest, ManifestPart, Predecessor, StoredObject
 from backups.models import Level, Plan, Set, Verification
-from backups.readback import ReadableCopy
-from backups.references import located, owner_of, within
 from backups.stream import BLOCK, Encoding
 from backups.taking import Taking
 from drcenter.errors import OperationFailed
@@ -164,72 +161,3 @@ def _put(destination: Destination, key: str, content: bytes) -> None:
         source.close()
     if found != content:
         raise OperationFailed(f"{key} does not come back from the destination as it was stored.")
-
-
-def copy(
-    source: ReadableCopy,
-    target: Destination,
-    advance: Callable[[int], None],
-    before_manifest: Callable[[], None] = lambda: None,
-) -> None:
-    """Copy a set byte for byte, manifest last, and check every digest on the way. Raises OperationFailed.
-
-    `before_manifest` may raise to keep the copy from becoming a set. What the set needs of earlier sets has to be
-    at the target already.
-    """
-    digests = parse_checksums(source.content(layout.CHECKSUMS).decode())
-    own = {name for name in digests if not owner_of(name)}
-    for name in sorted(digests.keys() - own):
-        _require_there(source, target, name)
-    names = [*sorted(own - {layout.MANIFEST}), layout.CHECKSUMS, layout.SIGNATURE, layout.MANIFEST]
-    for name in names:
-        if name == layout.MANIFEST:
-            before_manifest()
-        _copy_object(source, target, name, digests.get(name), advance)
-
-
-def _require_there(source: ReadableCopy, target: Destination, name: str) -> None:
-    """Raises OperationFailed unless the target holds that object of an earlier set, in the size that it has here."""
-    key = located(source.prefix, name)
-    try:
-        found = target.head(key).size
-    except NotThere:
-        raise OperationFailed(
-            f"This set needs {owner_of(name)}, of which {within(name)} is not at {target.target}.",
-            "Copy the earlier set there first.",
-        ) from None
-    if found != source.destination.head(key).size:
-        raise OperationFailed(f"{key} has another size at {target.target} than at the first destination.")
-
-
-def _copy_object(
-    source: ReadableCopy, target: Destination, name: str, digest: str | None, advance: Callable[[int], None]
-) -> None:
-    key = source.prefix + name
-    with source.stored(name) as opened:
-        stream = _Digesting(opened, key, digest, advance)
-        stored = target.put(key, stream, expected_size=source.destination.head(key).size)
-    if target.head(key).size != stream.size or stored.size != stream.size:
-        raise OperationFailed(f"{key} has another size at {target.target} than what was sent.")
-
-
-class _Digesting:
-    """A reader that raises at the end, before the store publishes, when the digest is not the expected one."""
-
-    def __init__(
-        self, source: Reader, key: str, expected: str | None, advance: Callable[[int], None]
-    ) -> None:
-        self._source, self._key, self._expected, self._advance = source, key, expected, advance
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        block = self._source.read(size if size >= 0 else BLOCK)
-        self._digest.update(block)
-        self.size += len(block)
-        self._advance(len(block))
-        if not block and self._expected is not None and self._digest.hexdigest() != self._expected:
-            raise OperationFailed(
-                f"{self._key} is damaged at the first destination; it is not copied.", permanent=True
-            )
-        return block

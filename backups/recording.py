@@ -31,53 +31,39 @@ ENDED = (
 )  # fmt: skip
 
 
-def outstanding() -> QuerySet[Set]:
-    """Complete sets of ours of which something is not written beside them yet. What still runs is left alone."""
-    unwritten = Verification.objects.filter(
-        copy__set=OuterRef("pk"), copy__state__in=KEPT, state__in=ENDED, recorded_at=None
-    )
-    sets = Set.objects.complete().ours().exclude(job__state__in=OPEN)
-    return sets.filter(Q(recorded_at=None) | Exists(unwritten)).order_by("pk")
+def outstanding() -> QuerySet[Copy]:
+    """Copies of our complete sets beside which something is not written yet. What still runs is left alone."""
+    unwritten = Verification.objects.filter(copy=OuterRef("pk"), state__in=ENDED, recorded_at=None)
+    copies = Copy.objects.filter(state__in=KEPT, set__state=Set.State.COMPLETE, set__foreign=False)
+    copies = copies.exclude(set__job__state__in=OPEN).filter(Q(recorded_at=None) | Exists(unwritten))
+    return copies.select_related("set__system", "destination").order_by("pk")
 
 
-def record_news(one: Set) -> None:
-    """Write what is new of the set to each of its copies. Raises OperationFailed after trying all of them."""
-    failed: OperationFailed | None = None
-    for copy in one.copies.filter(state__in=KEPT).select_related("destination"):
+def after_job(of_copies: Q) -> None:
+    """After a job that took or checked a set: record what it learned. A destination that is away gets it later,
+    from the job that makes up for copies."""
+    now = timezone.now()
+    for copy in outstanding().filter(of_copies).exclude(destination__retry_at__gt=now):
         try:
-            _record_copy(one, copy, copy.destination.build())
+            record_news(copy)
         except OperationFailed as error:
             logger.warning("%s: what was learned of it is not recorded there yet: %s", copy, error)
-            failed = failed or error
-    if failed is not None:
-        raise failed
-    Set.objects.filter(pk=one.pk, recorded_at=None).update(recorded_at=timezone.now())
 
 
-def try_to_record(one: Set) -> None:
-    """As `record_news`; what fails is tried again by the job that makes up for copies."""
-    try:
-        record_news(one)
-    except OperationFailed:
-        logger.info("%s: recorded later", one)
-
-
-def after_job(of_set: Q) -> None:
-    """After a job that took or checked a set: record what it learned. Sets that are still at work are left."""
-    for one in outstanding().filter(of_set).select_related("system"):
-        try_to_record(one)
-
-
-def _record_copy(one: Set, copy: Copy, place: DestinationPlugin) -> None:
-    """The verifications of this copy that are not recorded, in their order; the take itself where there is none."""
-    fresh = list(copy.verifications.filter(state__in=ENDED, recorded_at=None).order_by("pk"))
-    for verification in fresh:
+def record_news(copy: Copy) -> None:
+    """Write what is new of the copy beside it: each verification that is not recorded, in their order; or how the
+    set stands, where there is none. Raises OperationFailed."""
+    one, place = copy.set, copy.destination.build()
+    fresh: list[Verification | None] = list(
+        copy.verifications.filter(state__in=ENDED, recorded_at=None).order_by("pk")
+    )
+    for verification in fresh or [None]:
         at = write(one, copy, place, verification)
         with transaction.atomic():
-            Verification.objects.filter(pk=verification.pk).update(recorded_at=at)
+            if verification is not None:
+                Verification.objects.filter(pk=verification.pk).update(recorded_at=at)
+            Copy.objects.filter(pk=copy.pk).update(recorded_at=at)
             Set.objects.filter(pk=one.pk).update(recorded_at=at)
-    if not fresh and one.recorded_at is None:
-        write(one, copy, place, None)
 
 
 def write(one: Set, copy: Copy, place: DestinationPlugin, verification: Verification | None) -> datetime:

@@ -125,8 +125,12 @@ def _too_little(plan: Plan, newest: Set, now: datetime) -> str:
             "wanted": plan.get_level_display(),
             "reason": newest.level_reason or _("no reason is known"),
         }
-    if not newest.copies.filter(state=Copy.State.COMPLETE).exists():
+    count = newest.copies.filter(state=Copy.State.COMPLETE).count()
+    if not count:
         return _("The newest set has no copy that is complete and undamaged.")
+    if count < plan.minimum_copies:
+        return _("The newest set has %(count)d complete copies, and the plan asks for %(wanted)d.") % {
+            "count": count, "wanted": plan.minimum_copies}  # fmt: skip
     if overdue(moment_of(newest), plan.target_age, now, plan.created_at):
         return _("The newest set is older than %(hours)d hours.") % {"hours": plan.target_age_hours}
     return ""

@@ -13,11 +13,13 @@ from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 
-from backups import identities, increments, layout, preflight, proof, publish, readback
+from backups import copies, copying, identities, increments, layout, preflight, proof, publish, readback
 from backups.aftermath import abandon, ended, fail, withdraw_copy
+from backups.decode import Damaged
 from backups.engines.base import Finding, PartSpec
 from backups.models import Copy, Level, Plan, Set, Source, Verification
 from backups.models.level import at_least
+from backups.readback import Unreadable
 from backups.references import owner_of
 from backups.stream import Encoding, store
 from backups.tables import Chosen, choose
@@ -202,6 +204,12 @@ def _complete(taking: Taking) -> None:
 def _copy_elsewhere(taking: Taking) -> None:
     """The other destinations get what the first one holds, byte for byte. One that fails is noted, not fatal."""
     for row in taking.others():
+        if copies.left_alone(row.destination):
+            # It failed a moment ago: the job that makes up for copies comes when it answers again.
+            Copy.objects.filter(pk=row.pk, state=Copy.State.WRITING).update(
+                state=Copy.State.WAITING, message=row.destination.fault
+            )
+            continue
         taking.context.phase(_("copying"), row.destination.name, taking.set.stored_size)
         _copy_to(taking, row)
 
@@ -209,14 +217,17 @@ def _copy_elsewhere(taking: Taking) -> None:
 def _copy_to(taking: Taking, row: Copy) -> None:
     try:
         other = row.destination.build()
-        publish.copy(taking.readable, other, taking.context.advance, taking.check_owner)
+        copying.copy(taking.readable, other, taking.context.advance, taking.check_owner)
     except OperationFailed as error:
         taking.context.check()
         taking.log(f"{row.destination}: {error}", "error")
         message = redact(f"{error} {withdraw_copy(row, taking.set.prefix)}".strip())
         taking.found(row.destination.name, [Finding(error.message, error.hint)])
+        if not isinstance(error, Damaged | Unreadable):
+            copies.failed(row.destination, error)
         _end_copy(taking, row, state=Copy.State.FAILED, message=message)
     else:
+        copies.answered(row.destination)
         _end_copy(taking, row, state=Copy.State.COMPLETE, level=Level.STORED, verified_at=timezone.now())
 
 

@@ -197,4 +197,4 @@ def ended(job: Job) -> None:
     Verification.objects.filter(
         pk=job.subject, state__in=[Verification.State.WAITING, Verification.State.RUNNING]
     ).update(state=Verification.State.FAILED, finished_at=timezone.now(), message=job.message, hint=job.hint)
-    recording.after_job(Q(copies__verifications=job.subject))
+    recording.after_job(Q(verifications=job.subject))

@@ -38,6 +38,7 @@ SETS = {
     Set.State.REMOVED: (Tone.IDLE, "auto_delete", gettext_noop("Retention has let it go: no copy is left.")),
 }
 COPIES = {
+    Copy.State.WAITING: (Tone.WARN, "schedule"),
     Copy.State.WRITING: (Tone.BUSY, "upload"),
     Copy.State.COMPLETE: (Tone.GOOD, "check_circle"),
     Copy.State.FAILED: (Tone.BAD, "error"),

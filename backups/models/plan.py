@@ -75,6 +75,15 @@ class Source(models.Model):
         ]
 
 
+class Medium(models.TextChoices):
+    """What keeps the bytes: two media that are alike fail alike."""
+
+    DISK = "disk", _("disk of this machine")
+    SERVER = "server", _("another machine")
+    STORE = "store", _("object store")
+    REMOVABLE = "removable", _("disk or tape that is taken out")
+
+
 class Destination(models.Model):
     """A place that keeps sets."""
 
@@ -82,6 +91,18 @@ class Destination(models.Model):
     kind = models.CharField(_("kind"), max_length=40, choices=destinations.choices)
     options = models.JSONField(_("options"), default=dict, blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
+    medium = models.CharField(
+        _("kind of medium"), max_length=20, blank=True, choices=Medium.choices,
+        help_text=_("For the rule of two kinds. Empty: as its kind of destination suggests."),
+    )  # fmt: skip
+    off_site = models.BooleanField(
+        _("away from this site"), default=False,
+        help_text=_("A fire, a flood or a thief here does not reach it."),
+    )  # fmt: skip
+    # While copies cannot be made up for: when it is tried again, how often in a row that failed, and why.
+    retry_at = models.DateTimeField(_("tried again at"), null=True, blank=True, editable=False)
+    failures = models.PositiveIntegerField(_("failures in a row"), default=0, editable=False)
+    fault = models.TextField(_("fault"), blank=True, editable=False)
 
     class Meta:
         verbose_name = _("destination")
@@ -220,6 +241,10 @@ class Plan(models.Model):
     side_by_side = models.PositiveSmallIntegerField(
         _("sources side by side"), default=1, validators=[MinValueValidator(1), MaxValueValidator(8)],
         help_text=_("How many sources are read at the same time. Each takes a processor core and 40 MB of memory."),
+    )  # fmt: skip
+    minimum_copies = models.PositiveSmallIntegerField(
+        _("copies at least"), default=1, validators=[MinValueValidator(1)],
+        help_text=_("The status turns red while the newest set has fewer complete copies."),
     )  # fmt: skip
     target_age_hours = models.PositiveIntegerField(
         _("oldest allowed age in hours"), default=26, validators=[MinValueValidator(1)],

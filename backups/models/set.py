@@ -197,6 +197,8 @@ class Copy(models.Model):
     """The set at one destination."""
 
     class State(models.TextChoices):
+        # Asked for, or its destination is away: it is made up for (backups/copies.py), as is one that failed.
+        WAITING = "awaited", _("waits for its destination")
         WRITING = "writing", _("being written")
         COMPLETE = "complete", _("complete")
         FAILED = "failed", _("failed")
@@ -213,6 +215,12 @@ class Copy(models.Model):
     level = models.CharField(_("level"), max_length=10, choices=Level.choices, blank=True)
     message = models.TextField(_("message"), blank=True)
     verified_at = models.DateTimeField(_("last verified"), null=True, blank=True)
+    # The job that makes up for it.
+    job = models.ForeignKey(
+        Job, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("job")
+    )
+    # The newest record beside this copy (backups/recording.py).
+    recorded_at = models.DateTimeField(null=True, blank=True, editable=False)
     # As the store said when it was last asked: until then nobody can remove it.
     locked_until = models.DateTimeField(_("locked until"), null=True, blank=True)
 

@@ -243,7 +243,7 @@ class Rows:
     def _copy(self, reading: Reading, one: Set, known: Set | None, batch: Batch) -> None:
         copies = [] if known is None else list(known.copies.all())
         copy = next((copy for copy in copies if copy.destination_id == self.destination.pk), None)
-        lost = copy is not None and copy.state in {Copy.State.WRITING, Copy.State.FAILED}
+        lost = copy is not None and copy.state in {Copy.State.WAITING, Copy.State.WRITING, Copy.State.FAILED}
         if copy is None or lost:
             copy = copy or Copy(set=one, destination=self.destination)
             self._fill_copy(copy, reading)
@@ -257,9 +257,12 @@ class Rows:
     def _fill_copy(self, copy: Copy, reading: Reading) -> None:
         copy.state, copy.level, copy.message = Copy.State.COMPLETE, Level.STORED, ""
         for record, private in reading.records:
-            if record.destination == self._name(record):
+            if record.destination == self._name(
+                record
+            ):  # Of a folder that was copied by hand: of another place.
                 _set(copy, record.public.get("copy"), recording.COPY[0])
                 _set(copy, (private or {}).get("copy"), recording.COPY[1])
+                copy.recorded_at = record.at
         if reading.damage or reading.folder.hidden:
             copy.state, copy.level = Copy.State.DAMAGED, ""
             copy.message = reading.damage or _(
@@ -301,7 +304,7 @@ class Rows:
         Set.objects.bulk_create(batch.sets)
         Part.objects.bulk_create(batch.parts)
         Copy.objects.bulk_create(batch.copies)
-        Copy.objects.bulk_update(batch.mended, ["state", "level", "message", "verified_at"])
+        Copy.objects.bulk_update(batch.mended, ["state", "level", "message", "verified_at", "recorded_at"])
         Verification.objects.bulk_create(batch.verifications)
         for one, identifiers in batch.needs:
             one.needs.set(Set.objects.filter(system=one.system, identifier__in=identifiers))

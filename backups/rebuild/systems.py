@@ -9,7 +9,7 @@ from django.db import models
 
 from backups import configuration, destinations, engines
 from backups.layout import Manifest, ManifestPart
-from backups.models import Destination, Plan, Profile, Rebuild, RecoveryKey, Source
+from backups.models import Destination, Plan, Profile, Rebuild, RecoveryKey, Retention, Source
 from backups.rebuild.read import Kind, Reading
 from drcenter.systems.models import Contact, System, Target
 
@@ -123,6 +123,7 @@ class Systems:
     def _complete_plan(self, plan: Plan, system: System, told: Mapping[str, Any]) -> None:
         configuration.apply(plan, told.get("plan"))
         plan.profile = _profile(told.get("profile"))
+        plan.retention = _retention(told.get("retention"))
         if not _saved(plan):
             return
         plan.sources.set(Source.objects.filter(system=system, name__in=told.get("picked") or []))
@@ -158,6 +159,14 @@ def _profile(values: Any) -> Profile | None:
     configuration.apply(row, values)
     known = Profile.objects.filter(slug=row.slug).first()
     return known or (row if row.slug and _saved(row) else None)
+
+
+def _retention(values: Any) -> Retention | None:
+    """The class of that name as it is here; one that is missing as it was."""
+    row = Retention()
+    configuration.apply(row, values)
+    known = Retention.objects.filter(name=row.name).first()
+    return known or (row if row.name and _saved(row) else None)
 
 
 def _destination(name: str, values: Any) -> None:

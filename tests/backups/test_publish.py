@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from backups import publish, take
+from backups import copying, publish, take
 from backups.checksums import parse_checksums
 from backups.destinations.local import Plugin as Local
 from backups.layout import MANIFEST, Manifest
@@ -151,7 +151,7 @@ def test_copying_checks_every_digest(plan, destination, tmp_path) -> None:
     other.prepare()
     script = root(destination) / one.prefix / "restore.sh"
     script.write_text(script.read_text() + "\n")
-    with pytest.raises(OperationFailed, match=r"restore\.sh is damaged at the first destination"):
-        publish.copy(ReadableCopy(destination.build(), one.prefix), other, lambda count: None)
+    with pytest.raises(OperationFailed, match=r"restore\.sh is damaged where it is copied from"):
+        copying.copy(ReadableCopy(destination.build(), one.prefix), other, lambda count: None)
     assert not (root(place) / one.prefix / MANIFEST).exists()
     assert not (root(place) / one.prefix / "restore.sh").exists()

@@ -8,7 +8,7 @@ import subprocess
 import pyrage
 import pytest
 
-from backups import preflight, publish, take
+from backups import copying, preflight, publish, take
 from backups.decode import opened
 from backups.destinations.base import Space
 from backups.destinations.local import MARKER
@@ -190,18 +190,18 @@ class TestSecondDestination:
         assert one.copies.get(state=Copy.State.COMPLETE).destination == second
 
     def test_damage_at_the_first_one_is_not_copied(self, plan, destination, second, monkeypatch) -> None:
-        original = publish.copy
+        original = copying.copy
 
         def copy(source, target, *more):
             part = next((root(destination) / source.prefix / "parts").glob("*"))
             part.write_bytes(part.read_bytes()[:-1])
             return original(source, target, *more)
 
-        monkeypatch.setattr(publish, "copy", copy)
+        monkeypatch.setattr(copying, "copy", copy)
         plan.level = Level.INTACT
         plan.save()
         one = taken(plan)
-        assert "damaged at the first destination" in one.copies.get(destination=second).message
+        assert "damaged where it is copied from" in one.copies.get(destination=second).message
         assert nothing_stored(second)
 
 

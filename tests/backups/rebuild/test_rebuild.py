@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from backups import due, rebuild, verify
+from backups import due, prune, rebuild, verify
 from backups.models import Copy, Destination, Plan, Rebuild, RecoveryKey, Set, Source, Verification
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job
@@ -145,11 +145,14 @@ class TestWhatWaits:
         pem = lose_everything(settings, tmp_path)
         done = rebuilt(root(destination), identity=key.identity, pem=pem)
         assert "nobody has confirmed it" in rebuild.waits()
+        with pytest.raises(OperationFailed, match="Nothing of this plan is removed"):
+            prune.request(Plan.objects.get(), requested_by="anna")
         time_machine.shift(3 * 86400)
         due.take_due()
         assert not Set.objects.exclude(state=Set.State.COMPLETE).exists()
         rebuild.confirm(done, "anna")
         assert rebuild.waits() == ""
+        assert prune.request(Plan.objects.get(), requested_by="anna")
         time_machine.shift(86400)
         due.take_due()
         assert Set.objects.filter(state=Set.State.WAITING).count() == 1
