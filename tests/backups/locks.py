@@ -28,10 +28,15 @@ def place(db, locking_port, bucket, s3_keys, plan):
 
 
 def versions(port: int, bucket: str, prefix: str = "drc/") -> list[dict[str, Any]]:
-    """Every version of every object, with its lock, past the product's own eyes."""
+    """Every version of every object of sets, with its lock, past the product's own eyes.
+
+    Without what is written beside a set later on (records), which is no part of it.
+    """
     client = s3_server.client(port)
     found = []
     for one in client.list_object_versions(Bucket=bucket, Prefix=prefix).get("Versions", []):
+        if "/records/" in one["Key"]:
+            continue
         head = client.head_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
         lock = head.get("ObjectLockMode"), head.get("ObjectLockRetainUntilDate")
         found.append({"key": one["Key"], "version": one["VersionId"], "lock": lock})
