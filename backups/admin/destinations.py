@@ -3,48 +3,37 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib import admin, messages
-from django.db import transaction
+from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
+from backups import trial_job
 from backups.admin.places import destination_target
 from backups.admin.verdicts import canary_verdict
 from backups.destinations import destinations
 from backups.models import Copy, Destination
-from drcenter.audit.models import Result
-from drcenter.audit.record import record as audit
 from drcenter.errors import OperationFailed
 from drcenter.panel import words
 from drcenter.panel.acts import ActPage
-from drcenter.panel.look import Button, Fact, Record, Tone, Verdict
+from drcenter.panel.look import Button, Fact, Record, Table, Tone, Verdict
 from drcenter.panel.options import OptionsAdmin, OptionsForm
 from drcenter.panel.pages import PanelAdmin, address
 from drcenter.permissions import may
+from drcenter.stored import shown
 
 
 class Check(ActPage):
-    """Writes a small object, reads it back, lists and deletes it."""
+    """Has a worker do what production does there, in small; leads to the job, which shows each step."""
 
     permission = "backups.change_destination"
-    action = "destination.check"
+    action = "destination.check.request"
     asks = False
 
     def perform(self, form: Any) -> str:
-        result, fault = Result.DONE, None
-        try:
-            self.row.build().check()
-        except OperationFailed as error:
-            result, fault = Result.FAILED, error
-        with transaction.atomic():
-            audit(self.actor, self.action, self.row, result=result, message=str(fault or ""))
-        if fault is not None:
-            raise fault
-        messages.success(self.request, _("It works: written, read back, listed and deleted."))
-        return address(self.row)
+        return address(trial_job.request(self.row, requested_by=self.actor))
 
 
 class DestinationForm(OptionsForm):
@@ -118,7 +107,27 @@ class DestinationAdmin(OptionsAdmin, PanelAdmin):
             )  # fmt: skip
         allowed = may(request, Check.permission)
         buttons = [Button(_("Test"), address(obj, "check"), "network_check", post=True)] if allowed else []
-        return Record(verdict, facts=facts, buttons=buttons)
+        return Record(verdict, facts=facts, buttons=buttons, tables=_last_trial(obj))
+
+
+def _last_trial(destination: Destination) -> list[Table]:
+    """The steps of the last connection test."""
+    last = getattr(destination, "trial", None)
+    if last is None:
+        return []
+    rows = [
+        [
+            shown(step["name"]),
+            Verdict(_("works"), Tone.GOOD, "check_circle")
+            if step["ok"]
+            else Verdict(_("failed"), Tone.BAD, "error"),
+            f"{step['seconds']:.2f} s",
+            " ".join(filter(None, (shown(step["message"]), shown(step["hint"])))),
+        ]
+        for step in last.steps
+    ]
+    title = _("last test, %(when)s") % {"when": words.ago(last.ended_at)}
+    return [Table(title, [_("step"), _("result"), _("took"), _("message")], rows)]
 
 
 def _locks(destination: Destination) -> list[Fact]:

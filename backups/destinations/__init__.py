@@ -26,8 +26,13 @@ def build(key: str, options: Mapping[str, Any], role: Role = Role.WRITE) -> Dest
 
     It has the credentials of `role`, or the writer's where that has none of its own.
     """
+    return Retrying(build_impatient(key, options, role))
+
+
+def build_impatient(key: str, options: Mapping[str, Any], role: Role = Role.WRITE) -> Destination:
+    """As `build`, but the first error is told: for the connection test."""
     plugin = destinations()[key]
-    return Retrying(plugin(as_role(options, plugin.credentials, role)))
+    return plugin(as_role(options, plugin.credentials, role))
 
 
 def shares_writer(key: str, options: Mapping[str, Any], role: Role) -> bool:

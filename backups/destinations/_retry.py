@@ -54,6 +54,9 @@ class Retrying(Destination):
     def put(self, key: str, stream: Reader, *, expected_size: int | None = None) -> Stored:
         return self.inner.put(key, stream, expected_size=expected_size)
 
+    def put_in_parts(self, key: str, stream: Reader) -> Stored:
+        return self.inner.put_in_parts(key, stream)
+
     def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
         return retried(lambda: self.inner.open(key, start, length))
 
@@ -86,9 +89,6 @@ class Retrying(Destination):
 
     def space(self) -> Space:
         return retried(self.inner.space)
-
-    def check(self) -> None:
-        self.inner.check()
 
 
 def _resumed(start: Callable[[], Iterator[Stored]]) -> Iterator[Stored]:

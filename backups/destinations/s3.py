@@ -6,11 +6,8 @@ stream raises, downloads the whole object before the first byte can be read, and
 
 import base64
 import io
-import os
 import re
-import secrets as random
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -34,6 +31,8 @@ from drcenter.secrets import resolve
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
 BLOCK = 1 << 20
+# Smaller ones no store takes.
+SMALLEST_PART_OF_ALL = 5 << 20
 STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")  # fmt: skip
 
 
@@ -183,6 +182,9 @@ class Plugin(Destination):
         first = int(fixed) * upload.MEBIBYTE if fixed else upload.first_part_size(expected_size)
         return self._put(key, stream, first)
 
+    def put_in_parts(self, key: str, stream: Reader) -> Stored:
+        return self._put(key, stream, SMALLEST_PART_OF_ALL)
+
     def _put(self, key: str, stream: Reader, first: int) -> Stored:
         return self._outside(upload.store(self._place, self._name(key), stream, first))
 
@@ -319,30 +321,6 @@ class Plugin(Destination):
     def unfinished(self, prefix: str) -> Iterator[Stored]:
         for name, begun in upload.unfinished(self._place, self._prefix + prefix):
             yield Stored(name.removeprefix(self._prefix), 0, modified=begun)
-
-    def check(self) -> None:
-        """Also sends an object in parts: stores differ there. The first call finds out most, and is not repeated."""
-        with explained(f"{self.target} cannot be used"):
-            self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
-        folder = f"check-{random.token_hex(8)}/"
-        try:
-            for key, size in ((f"{folder}whole", 1024), (f"{folder}parts", 5 * upload.MEBIBYTE + 1)):
-                self._check_one(key, size)
-            if [one.key for one in self.list(folder)] != [f"{folder}parts", f"{folder}whole"]:
-                raise OperationFailed(f"{self.target} does not list what was stored.", permanent=True)
-        finally:
-            with suppress(OperationFailed):
-                self.delete(f"{folder}whole")
-                self.delete(f"{folder}parts")
-        if next(self.list(folder), None) is not None:
-            raise OperationFailed(f"{self.target} does not delete.", "Check the rights.", permanent=True)
-
-    def _check_one(self, key: str, size: int) -> None:
-        content = os.urandom(size)
-        self._put(key, io.BytesIO(content), 5 * upload.MEBIBYTE)
-        with self.open(key) as stream:
-            if stream.read() != content:
-                raise OperationFailed(f"{self.target} does not give back what was stored.", permanent=True)
 
 
 def _etag(answer: Any) -> str:

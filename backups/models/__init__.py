@@ -8,6 +8,7 @@ from backups.models.rebuild import Rebuild, Signer
 from backups.models.recovery import Recovery
 from backups.models.retention import Freeze, Leftover, Pin, Retention
 from backups.models.set import Copy, Level, Part, Set
+from backups.models.trial import Trial
 from backups.models.verification import Verification
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "Signer",
     "Source",
     "Tier",
+    "Trial",
     "Verification",
 ]

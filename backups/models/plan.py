@@ -116,6 +116,10 @@ class Destination(models.Model):
         """The destination with this row's options, and the credentials of that role. Nothing is opened yet."""
         return destinations.build(self.kind, self.options, role)
 
+    def build_impatient(self, role: Role = Role.WRITE) -> DestinationPlugin:
+        """As `build`, but its first error is told: for the connection test."""
+        return destinations.build_impatient(self.kind, self.options, role)
+
     @property
     def lock_days(self) -> int:
         """For how many days each copy is locked there; 0 where nothing is."""

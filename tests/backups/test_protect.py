@@ -9,6 +9,7 @@ from backups import protect
 from backups.look import Proposal, ProposedSource, look_at
 from backups.models import Destination, Plan, Source
 from backups.models.plan import Tier
+from backups.trial import check
 from drcenter.audit.models import Entry
 from drcenter.errors import OperationFailed
 from drcenter.secrets import Secret
@@ -57,7 +58,7 @@ def test_creates_the_system_with_all_that_belongs_to_it(shop: Path, state: Path)
     plan = Plan.objects.get()
     assert (plan.cron, plan.level, plan.encrypt, plan.sources.count()) == ("0 2 * * *", "proven", True, 4)
     assert plan.destinations.get().options == {"path": str(state / "sets")}
-    plan.destinations.get().build().check()
+    check(plan.destinations.get().build())
     assert done.destination_is_new
     entry = Entry.objects.get(action="system.protect")
     assert (entry.actor, entry.object_id) == ("shell:anna", str(system.pk))

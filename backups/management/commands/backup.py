@@ -12,7 +12,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import cli, cli_copies, cli_retention, estimate, take, trace, verify
+from backups import cli, cli_copies, cli_destinations, cli_retention, estimate, take, trace, verify
 from backups.models import Copy, Destination, Level, Set, Verification
 from backups.rebuild import shell as rebuild_shell
 from backups.status import damage, damaged, report
@@ -42,6 +42,7 @@ EPILOG = """
   manage.py backup prune --dry-run [SYSTEM]      what retention would remove, and why every other set stays
   manage.py backup prune [SYSTEM]                exit code 3 when it has stopped itself
   manage.py backup copy shop offsite             its newest set; --newest 3: the newest good ones of every plan
+  manage.py backup test-destination vault        put, read back, list, lock, be refused to delete, clean up
   manage.py backup rebuild-catalog /mnt/sets --identity id.txt --signing-key kit.txt
 
 Exit codes: 0 fine, 1 failed, 2 usage, 3 needs attention.
@@ -80,6 +81,7 @@ class Command(BaseCommand):
         succession.add_argument("--destination", help=_("only at this destination"))
         cli_retention.add_arguments(act)
         cli_copies.add_arguments(act)
+        cli_destinations.add_arguments(act)
         rebuild_shell.arguments(act("rebuild-catalog", _("find every set from the storage alone")))
 
     def _run_arguments(self, parser: ArgumentParser) -> None:
@@ -114,7 +116,8 @@ class Command(BaseCommand):
             "rebuild-catalog": rebuild_shell.run,
             "copy": cli_copies.run,
         }
-        acts |= {name: partial(act, self.stdout) for name, act in cli_retention.ACTS.items()}
+        more = cli_retention.ACTS | cli_destinations.ACTS
+        acts |= {name: partial(act, self.stdout) for name, act in more.items()}
         try:
             code = acts[options["act"]](options)
         except OperationFailed as error:

@@ -5,7 +5,10 @@ import pytest
 from backups.destinations import destinations
 from backups.engines import engines
 from backups.models import Destination, Source
+from backups.trial import check
 from drcenter.audit.models import Entry
+from drcenter.jobs.models import Job
+from drcenter.jobs.work import run_job
 from drcenter.panel.pages import address
 
 ADD_SOURCE = "/admin/backups/source/add/"
@@ -77,7 +80,7 @@ def test_the_engine_stays_what_it_is(as_admin, database):
 def test_saving_a_destination_prepares_it(as_admin, tmp_path):
     fields = {"name": "disk", "enabled": "on", "option-path": str(tmp_path / "new" / "place")}
     assert as_admin.post(f"{ADD_DESTINATION}?kind=local", fields).status_code == 302
-    Destination.objects.get().build().check()
+    check(Destination.objects.get().build())
 
 
 def test_a_destination_that_cannot_be_prepared_is_not_stored(as_admin, tmp_path):
@@ -89,12 +92,23 @@ def test_a_destination_that_cannot_be_prepared_is_not_stored(as_admin, tmp_path)
 
 
 def test_a_test_says_whether_the_destination_works(as_admin, destination, tmp_path):
-    response = as_admin.post(address(destination, "check"), follow=True)
-    assert "It works" in response.text
+    """The button leads to the job, and the page of the destination shows every step of the last one."""
+
+    def tried():
+        asked = as_admin.post(address(destination, "check"))
+        job = Job.objects.latest("pk")
+        assert asked.url == address(job)
+        run_job(job.pk)
+        return Job.objects.get(pk=job.pk), as_admin.get(address(destination)).text
+
+    job, page = tried()
+    assert job.state == "succeeded" and "put in parts" in page and "clean up" in page
     (tmp_path / "sets").rename(tmp_path / "gone")
-    response = as_admin.post(address(destination, "check"), follow=True)
-    assert "It works" not in response.text and "Mount the disk" in response.text
-    assert [entry.result for entry in Entry.objects.order_by("pk")] == ["done", "failed"]
+    job, page = tried()
+    assert job.state == "failed" and "Mount the disk" in job.hint and "Mount the disk" in page
+    assert "clean up" not in page
+    results = Entry.objects.filter(action="destination.check").order_by("pk")
+    assert [entry.result for entry in results] == ["done", "failed"]
 
 
 def test_a_look_says_what_is_there(as_admin, database):

@@ -10,6 +10,7 @@ import pytest
 
 from backups.destinations import build, choices, destinations
 from backups.destinations.base import NotThere
+from backups.trial import check
 from drcenter.errors import OperationFailed
 from drcenter.options import validated
 from tests.backups.destinations import s3_server, sftp_server
@@ -179,7 +180,7 @@ def test_keys_that_could_lead_elsewhere_are_refused(destination):
 
 def test_check_is_content_and_leaves_nothing(destination):
     destination.put("shop/one", io.BytesIO(b"x"))
-    destination.check()
+    check(destination)
     assert [one.key for one in destination.list("")] == ["shop/one"]
     assert unfinished(destination) == []
 

@@ -9,6 +9,7 @@ import pytest
 
 from backups.destinations.base import NotThere
 from backups.destinations.local import MARKER, TEMPORARY, Plugin
+from backups.trial import check
 from drcenter.errors import OperationFailed
 from drcenter.options import validated
 from tests.backups.destinations import bad_disk
@@ -50,7 +51,7 @@ def test_an_unprepared_directory_is_never_filled(tmp_path):
         lambda: list(destination.list("")),
         lambda: destination.delete("a"),
         destination.space,
-        destination.check,
+        lambda: check(destination),
     ):
         with pytest.raises(OperationFailed, match="not there, or is not the directory") as caught:
             act()
@@ -140,7 +141,7 @@ def test_a_root_behind_a_link_is_fine(tmp_path):
     (tmp_path / "backup").symlink_to(tmp_path / "disk")
     destination = Plugin({"path": str(tmp_path / "backup")})
     destination.prepare()
-    destination.check()
+    check(destination)
     destination.put("a/b", io.BytesIO(b"x"))
     assert (tmp_path / "disk/a/b").read_bytes() == b"x"
 

@@ -13,6 +13,7 @@ from backups.destinations import build
 from backups.destinations._s3_upload import MOST_PARTS, SMALLEST_PART, first_part_size, part_size
 from backups.destinations.base import NotThere
 from backups.destinations.s3 import Plugin, S3Options
+from backups.trial import check
 from drcenter.errors import OperationFailed
 from drcenter.options import validated
 from tests.backups.destinations import s3_server
@@ -27,7 +28,7 @@ class TestCheck:
     """What the connection check tells an operator."""
 
     def error(self, options, **changes):
-        return failure(Plugin(validated(S3Options, options | changes)).check)
+        return failure(lambda: check(Plugin(validated(S3Options, options | changes))))
 
     def test_endpoint_down(self, s3_keys, bucket):
         start = time.monotonic()
@@ -53,7 +54,8 @@ class TestCheck:
 
     def test_may_write_but_not_delete(self, s3_keys, faulty, bucket):
         faulty.add("status", "DELETE", status=DENIED)
-        assert "does not delete" in self.error(s3_server.options(faulty.port, bucket)).message
+        error = self.error(s3_server.options(faulty.port, bucket))
+        assert "cannot be deleted" in error.message and "refuses access" in error.message
 
     def test_may_list_but_not_write(self, s3_keys, faulty, bucket):
         faulty.add("status", "PUT", status=DENIED)
@@ -77,7 +79,7 @@ def test_with_keys_no_metadata_service_is_asked(monkeypatch, s3_keys, s3_port, b
     """An endpoint of the metadata service that answers would be seen in its list of requests."""
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{faulty.port}/")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{faulty.port}/")
-    Plugin(s3_server.options(s3_port, bucket)).check()
+    check(Plugin(s3_server.options(s3_port, bucket)))
     assert faulty.requests == []
 
 

@@ -18,6 +18,7 @@ from backups.destinations import _sftp_connect, build
 from backups.destinations._sftp_protocol import Attributes, Gone, Packet, long, number
 from backups.destinations._sftp_protocol import text as packed
 from backups.destinations.sftp import Plugin, SftpOptions
+from backups.trial import check
 from drcenter.errors import OperationFailed
 from drcenter.options import validated
 from drcenter.process import Command, run
@@ -62,7 +63,7 @@ def own_server():
 class TestHostKey:
     def test_a_line_or_a_fingerprint(self, sftp):
         for line in (sftp.public(), f"127.0.0.1 {sftp.public()}", sftp.fingerprint()):
-            made(sftp.options(host_key=[line])).check()
+            check(made(sftp.options(host_key=[line])))
 
     def test_the_key_of_another_server(self, sftp):
         error = failure(lambda: made(sftp.options(host_key=[sftp.public("rsa")])))
@@ -83,8 +84,8 @@ class TestHostKey:
     def test_the_fingerprint_of_any_of_the_keys_that_a_server_has(self):
         with sftp_server.running(host_keys=("ed25519", "ecdsa", "rsa")) as server:
             for kind in server.host_keys:
-                made(server.options(host_key=[server.fingerprint(kind)])).check()
-                made(server.options(host_key=[server.public(kind)])).check()
+                check(made(server.options(host_key=[server.fingerprint(kind)])))
+                check(made(server.options(host_key=[server.public(kind)])))
 
 
 def sftp_key(folder):
@@ -98,7 +99,7 @@ class TestSignIn:
         monkeypatch.setenv("TEST_SFTP_KEY", (sftp.folder / "user_ecdsa").read_text().strip())
         rsa = {"private_key": f"file:{sftp.folder}/user_rsa", "passphrase": "env:TEST_SFTP_PASSPHRASE"}
         for more in (rsa, {"private_key": "env:TEST_SFTP_KEY"}):
-            made(sftp.options(**more)).check()
+            check(made(sftp.options(**more)))
 
     def test_what_is_refused(self, sftp, monkeypatch):
         monkeypatch.setenv("TEST_SFTP_WRONG", "not the password")
@@ -220,20 +221,20 @@ class TestBrokenConnections:
     def test_nobody_listens(self, sftp):
         from tests.backups.destinations.s3_server import free_port
 
-        error = failure(Plugin(sftp.options(port=free_port())).check)
+        error = failure(lambda: check(Plugin(sftp.options(port=free_port()))))
         assert "cannot be reached: Connection refused" in error.message and not error.permanent
-        error = failure(Plugin(sftp.options(host="store.invalid")).check)
+        error = failure(lambda: check(Plugin(sftp.options(host="store.invalid"))))
         assert "cannot be resolved" in error.message
 
     def test_a_server_that_says_nothing(self, sftp, monkeypatch):
         monkeypatch.setattr(_sftp_connect, "CONNECT_SECONDS", 0.5)
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            error = failure(Plugin(sftp.options(port=silent.getsockname()[1])).check)
+            error = failure(lambda: check(Plugin(sftp.options(port=silent.getsockname()[1]))))
         assert "does not answer as SSH" in error.message
 
     def test_connections_end_with_the_destination(self, own_server):
         destination = made(own_server.options())
-        destination.check()
+        check(destination)
         assert sftp_server._below(own_server.children[-1].pid)
         del destination
         for _time in range(200):
