@@ -77,8 +77,10 @@ def _phrases(manifest: Manifest, known: Known, language: str) -> dict[str, str]:
     absent = [tiers[tier] for tier in tiers if tier not in there]
     encrypted = words.ENCRYPTED[language].format(recipients)
     identity = words.IDENTITY[language].format(listed)
+    needs = "\n".join(f"* `{one}`" for one in manifest.needs)
     return {
         "capped": words.CAPPED[language] if manifest.capped else "",
+        "needs": words.NEEDS[language].format(needs) if needs else "",
         "number": words.NUMBER[language].format(manifest.number) if manifest.number else "",
         "destinations": ", ".join(map(prose, known.destinations)) or words.UNKNOWN[language],
         "encrypted": encrypted if manifest.encrypted else words.NOT_ENCRYPTED[language],
@@ -188,7 +190,7 @@ def _shell_name(name: str) -> str:
 def _by_hand(manifest: Manifest) -> str:
     part = manifest.parts[0] if manifest.parts else None
     key = part.key if part else manifest.details.key
-    plain = key.removeprefix("parts/").removesuffix(".age").removesuffix(".zst")
+    plain = key.rpartition("/")[2].removesuffix(".age").removesuffix(".zst")
     if manifest.encrypted:
         return f"age -d -i identity.txt {key} | zstd -dc > {plain}"
     return f"zstd -dc {key} > {plain}"

@@ -8,6 +8,22 @@ CAPPED: Final = {
     "de": "\n**Dieser Satz ist unvollständig**: Der Sicherung fehlt etwas, das ein Recht oder ein Werkzeug nicht hergab."
     " `log.txt` und die Details sagen, was.\n",
 }
+# {}: the names of folders, as a list.
+NEEDS: Final = {
+    "en": """
+**This set alone does not restore**: it holds only what changed, or is stored once. Copy these folders of the same place, too, and
+put them beside this one. `restore.sh` finds them by itself; `sha256sum -c checksums.txt` checks what is needed of them.
+
+{}
+""",
+    "de": """
+**Dieser Satz allein genügt nicht**: Er enthält nur, was sich geändert hat oder nur einmal gespeichert wird. Kopieren Sie auch diese
+Ordner vom selben Ort, und legen Sie sie neben diesen. `restore.sh` findet sie von selbst; `sha256sum -c checksums.txt` prüft, was von
+ihnen gebraucht wird.
+
+{}
+""",
+}
 NUMBER: Final = {"en": ", number {} of this system's sets", "de": ", Nummer {} der Sätze dieses Systems"}
 ENCRYPTED: Final = {"en": "yes, to {}", "de": "ja, für {}"}
 NOT_ENCRYPTED: Final = {

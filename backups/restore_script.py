@@ -44,6 +44,7 @@ def _values(manifest: Manifest) -> dict[str, object]:
         "set_name": manifest.identifier,
         "plan": manifest.plan,
         "reason": manifest.reason,
+        "needs": " ".join(manifest.needs),
         "number": manifest.number or "",
         "predecessor": manifest.predecessor.set if manifest.predecessor else "",
         "predecessor_sha256": manifest.predecessor.sha256 if manifest.predecessor else "",

@@ -10,6 +10,7 @@ import pytest
 from backups import guide, restore_script
 from backups import guide_words as words
 from backups.layout import Manifest, ManifestPart, StoredObject, new_identifier, part_key
+from backups.references import refer
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOSTILE = 'Bob\'s `id` $(touch hacked); "x" \\ *a*\n#PARTS# | <b>'
@@ -141,6 +142,20 @@ def test_what_is_known_besides_the_manifest():
         assert "4 min 12 s" in half and "5.0 GiB" in half
     assert "number 57 of this system" in english and "Nummer 57" in german
     assert "no set of this plan was proven" in guide.text(manifest())
+
+
+def test_the_sets_that_it_needs_are_named():
+    """The folder that a person copies alone would not restore."""
+    before = new_identifier(MOMENT, 1)
+    first = manifest().parts[0]
+    parts = (dataclasses.replace(first, key=refer(before, first.key)), *manifest().parts[1:])
+    english, german = guide.text(manifest(parts=parts)).split("\n---\n")
+    assert "**This set alone does not restore**" in english and f"* `{before}`" in english
+    assert "**Dieser Satz allein genügt nicht**" in german and f"* `{before}`" in german
+    assert "alone does not" not in guide.text(manifest())
+    assert (
+        f"beside it: {before}" in run(["dash"], restore_script.script(manifest(parts=parts)), "list").stdout
+    )
 
 
 def test_the_age_is_told_as_people_there_say_it():

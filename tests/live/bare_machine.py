@@ -16,7 +16,7 @@ from typing import Any
 CLIENTS = ("age", "age-keygen", "zstd", "tar", "openssl", "mariadb", "sqlite3")
 COREUTILS = (
     "basename", "cat", "chmod", "chown", "cut", "date", "df", "dirname", "env", "grep", "head", "id", "ls", "mkdir", "mkfifo",
-    "mktemp", "mv", "od", "pwd", "rm", "sed", "sha256sum", "sleep", "sort", "stat", "touch", "tr", "true", "uname", "wc",
+    "mktemp", "mv", "od", "pwd", "rm", "rmdir", "sed", "sha256sum", "sleep", "sort", "stat", "touch", "tr", "true", "uname", "wc", "xargs",
 )  # fmt: skip
 BUSYBOX_LEAVES_OUT = {"tar", "age", "zstd", "openssl", "python", "python3"}
 # Modules that libraries open by themselves, which ldd does not show.

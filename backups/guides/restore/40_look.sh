@@ -18,6 +18,7 @@ list_set() {
     fi
     printf '\n%3s  %-16s %-14s %-12s %-12s %12s %12s\n' "" source part tier engine plain stored
     each_part list_part
+    [ -z "$needs" ] || say "It needs parts of these sets, which have to lie beside it: $needs"
     tell_newer
     say ""
     if [ -n "$encrypted" ] && [ -z "$identity" ]; then
@@ -140,7 +141,9 @@ load_originals() {
         say "WARNING: $details_key cannot be read, so it is not known where the sources were. Name each place: --target"
         return 0
     fi
-    originals=$(grep -o '"parts/[a-z0-9./-]*": "[^"\\]*"' "$work/details" | sed 's/^"//; s/": "/=/; s/"$//')
+    # First the whole object: a file of such a name in a tree stands elsewhere in the details.
+    originals=$(grep -o '"places": {[^}]*}' "$work/details" |
+        grep -o '"[.A-Za-z0-9/-]*parts/[a-z0-9./-]*": "[^"\\]*"' | sed 's/^"//; s/": "/=/; s/"$//')
     rm -f -- "$work/details"
 }
 

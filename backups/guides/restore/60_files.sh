@@ -8,6 +8,7 @@ look_files() {
     need tar tar
     is_gnu_tar ||
         die "this tar is not GNU tar; it would lose long names, holes and attributes. Install it: apt-get install tar"
+    each_part for_each_part need_for_names
     if [ -e "$place" ] && [ ! -d "$place" ]; then die "$place is there, and is not a directory."; fi
     if [ -n "$(ls -A "$place" 2>/dev/null)" ]; then
         overwriting "the directory is not empty; files of the set replace those of the same name, others stay"
@@ -15,6 +16,10 @@ look_files() {
         state="into a new directory"
     fi
     [ ! -e "$place.unfinished" ] || state="$state (an earlier restore into it was cut off)"
+}
+
+need_for_names() {
+    [ "$p_suffix" != names ] || need xargs findutils
 }
 
 tar_list() {
@@ -51,7 +56,7 @@ remove_listed() {
     cd -- "$1" || exit 1
     # shellcheck disable=SC2016
     exec xargs -0 sh -c 'for name; do
-        case "/$name/" in */../*) echo "a name leads out of the directory" >&2; exit 255 ;; esac
+        case "/$name/" in */../* | //*) echo "a name leads out of the directory" >&2; exit 255 ;; esac
         if [ -d "$name" ] && [ ! -L "$name" ]; then rmdir -- "$name" 2>/dev/null; else rm -f -- "$name"; fi
     done; :' sh
 }
