@@ -18,6 +18,7 @@ class BackupsConfig(AppConfig):
             due,
             identities,
             leftovers,
+            pins,
             prune,
             rebuild,
             restore,
@@ -35,6 +36,7 @@ class BackupsConfig(AppConfig):
         register_kind(restore.KIND, restore.restore_job, ended=restore.ended)
         register_kind(prune.KIND, prune.prune_job)
         register_kind(copies.KIND, copies.copy_job, ended=copies.ended)
+        register_kind(pins.KIND, pins.store_job, cluster="short")
         register_kind(rebuild.KIND, rebuild.rebuild_job, ended=rebuild.ended)
         register_tick("backups.identities", identities.forget_stale)
         register_tick("backups.leftovers", leftovers.sweep_all)
@@ -42,6 +44,7 @@ class BackupsConfig(AppConfig):
         register_tick("backups.copies", copies.make_up_due)
         register_tick("backups.watch", watch.watch_age)
         register_tick("backups.prune", prune.ask_due)
+        register_tick("backups.pins", pins.store_due)
         self._lock()
 
     def _lock(self) -> None:

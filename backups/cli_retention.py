@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import OutputWrapper
 from django.utils.translation import gettext as _
 
-from backups import cli, freeze, prune, retention_words
+from backups import cli, freeze, pins, prune, retention_words
 from backups.keeping import Forecast, forecast
 from backups.models import Freeze, Plan, Set
 from backups.retention import Decision
@@ -33,6 +33,14 @@ def add_arguments(act: Callable[[str, str], ArgumentParser]) -> None:
     thawing.add_argument("system")
     thawing.add_argument("--profile", help=_("which plan, where there are several"))
     thawing.add_argument("--reason", required=True, help=_("why it may go on; the audit trail keeps it"))
+
+    for name, text in (
+        ("pin", _("keep a set, whatever the rules say")),
+        ("unpin", _("let the rules decide again")),
+    ):
+        pinning = act(name, text)
+        pinning.add_argument("set", help=_("SYSTEM/SET"))
+        pinning.add_argument("--reason", required=True, help=_("why; the audit trail keeps it"))
 
 
 def plans_of(options: dict[str, Any]) -> list[Plan]:
@@ -145,4 +153,24 @@ def thaw(out: OutputWrapper, options: dict[str, Any]) -> int:
     return cli.FINE
 
 
-ACTS: dict[str, Act] = {"prune": prune_plans, "thaw": thaw}
+def pin(out: OutputWrapper, options: dict[str, Any]) -> int:
+    made = pins.pin(_set(options), reason=options["reason"], actor=cli.actor())
+    out.write(_("%(set)s stays: %(reason)s") % {"set": made.set, "reason": made.reason})
+    return cli.FINE
+
+
+def unpin(out: OutputWrapper, options: dict[str, Any]) -> int:
+    ended = pins.release(_set(options), reason=options["reason"], actor=cli.actor())
+    out.write(_("%(set)s is kept by the rules alone.") % {"set": ended.set})
+    return cli.FINE
+
+
+def _set(options: dict[str, Any]) -> Set:
+    """A set by its own name: the newest of a system is another one tomorrow."""
+    one = cli.set_named(options["set"])
+    if one.identifier != options["set"].rpartition("/")[2]:
+        raise cli.usage(_("Name the set itself: %(set)s is the newest one now.") % {"set": one})
+    return one
+
+
+ACTS: dict[str, Act] = {"prune": prune_plans, "thaw": thaw, "pin": pin, "unpin": unpin}

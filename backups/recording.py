@@ -72,7 +72,7 @@ def write(one: Set, copy: Copy, place: DestinationPlugin, verification: Verifica
     public, private = _told(one, copy, verification)
     record = records.Record(
         one.system.slug, one.identifier, copy.destination.name, timezone.now(), key.fingerprint,
-        public, _sealed(one, private),
+        public, sealed(one, private),
     )  # fmt: skip
     content = record.to_bytes(key.sign)
     place.put(one.prefix + record.name, io.BytesIO(content), expected_size=len(content))
@@ -110,7 +110,8 @@ def _values(row: Any, columns: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _sealed(one: Set, private: dict[str, Any]) -> str | dict[str, Any]:
+def sealed(one: Set, private: dict[str, Any]) -> str | dict[str, Any]:
+    """What a record keeps as `private`: encrypted to the set's keys, unless the set is not."""
     if not one.encrypted:
         return private
     recipients = [pyrage.x25519.Recipient.from_str(key) for key in one.recipients]

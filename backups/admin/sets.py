@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
 from backups.admin.acts import Verify
+from backups.admin.pins import PAGES, pin_button, pin_notices, pins_table
 from backups.admin.places import destination_target
 from backups.admin.restore import RestoreBeside, RestoreProduction
 from backups.admin.tables import copies_table, parts_table, recoveries_table, verifications_table
@@ -97,6 +98,17 @@ class SetAdmin(RecordAdmin):
     def zone(self, obj: Set) -> str:
         return obj.system.time_zone
 
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path(
+                f"<int:pk>/{name}/",
+                self.admin_site.admin_view(page.as_view(model_admin=self)),
+                name=f"backups_set_{name}",
+            )
+            for name, page in PAGES
+        ]
+        return [*own, *super().get_urls()]
+
     def record(self, request: HttpRequest, obj: Set) -> Record:
         of_set = Q(copy__set=obj)
         checks = list(Verification.objects.filter(of_set).select_related("job", "copy__destination"))
@@ -111,16 +123,18 @@ class SetAdmin(RecordAdmin):
         ]
         tables += [verifications_table(checks)] if checks else []
         tables += [recoveries_table(restores)] if restores else []
+        tables += pins_table(obj)
         return Record(
             verdict=set_verdict(obj),
             notices=[
                 *_partial_notices(obj),
                 *outcome(obj),
+                *pin_notices(obj),
                 *finding_notices(obj.findings),
                 *_encryption_notices(obj),
             ],
             facts=_set_facts(obj),
-            buttons=buttons + cancel_button(request, job),
+            buttons=buttons + pin_button(request, obj) + cancel_button(request, job),
             tables=tables if obj.state == Set.State.COMPLETE or obj.parts.exists() else [],
             job=job,
             live=job is not None and job.is_open,

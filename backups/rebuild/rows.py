@@ -12,7 +12,7 @@ from django.db import models, transaction
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from backups import recording
+from backups import pins, recording
 from backups.layout import Manifest
 from backups.models import Copy, Destination, Level, Part, Set, Verification
 from backups.models.level import RANK, lower
@@ -33,6 +33,7 @@ class Batch:
     mended: list[Copy] = field(default_factory=list)
     verifications: list[Verification] = field(default_factory=list)
     needs: list[tuple[Set, Sequence[str]]] = field(default_factory=list)
+    pinned: list[tuple[Set, Reading]] = field(default_factory=list)
 
 
 class Rows:
@@ -102,6 +103,8 @@ class Rows:
         else:
             one = self._mend(reading, known, manifest, batch)
         self._copy(reading, one, known, batch)
+        if pins.has_pins(reading.records):
+            batch.pinned.append((one, reading))
 
     def _foresee(self, reading: Reading, known: Set | None) -> None:
         self.counts["sets added"] += known is None
@@ -306,22 +309,26 @@ class Rows:
         Copy.objects.bulk_create(batch.copies)
         Copy.objects.bulk_update(batch.mended, ["state", "level", "message", "verified_at", "recorded_at"])
         Verification.objects.bulk_create(batch.verifications)
+        for one, reading in batch.pinned:
+            for copy in Copy.objects.filter(set=one, destination=self.destination).select_related("set"):
+                self.counts["pins"] += pins.note(copy, reading.records)
         for one, identifiers in batch.needs:
             one.needs.set(Set.objects.filter(system=one.system, identifier__in=identifiers))
 
 
 def _is_newer(one: Set, reading: Reading) -> bool:
     """Another destination's records know more than those that this row was made of."""
-    at = max((record.at for record, _private in reading.records), default=None)
+    at = max((record.at for record, _private in reading.records if "set" in record.public), default=None)
     return at is not None and one.job_id is None and (one.recorded_at is None or at > one.recorded_at)
 
 
 def _newest(one: Set, reading: Reading) -> None:
     """What the newest record says of the set."""
     for record, private in reading.records:
-        _set(one, record.public.get("set"), recording.SET[0])
-        _set(one, (private or {}).get("set"), recording.SET[1])
-        one.recorded_at = record.at
+        if "set" in record.public:  # A pin tells nothing of how the set stood.
+            _set(one, record.public["set"], recording.SET[0])
+            _set(one, (private or {}).get("set"), recording.SET[1])
+            one.recorded_at = record.at
 
 
 def _set(row: models.Model, told: Any, columns: Sequence[str]) -> None:

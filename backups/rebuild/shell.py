@@ -38,6 +38,7 @@ LABELS: tuple[tuple[str, Callable[[], str]], ...] = (
     ("sets completed", lambda: _("sets completed by the identity")),
     ("copies added", lambda: _("copies added")),
     ("verifications added", lambda: _("verifications added")),
+    ("pins", lambda: _("pins found")),
 )
 
 
