@@ -44,8 +44,6 @@ def request(plan: Plan, *, requested_by: str) -> Job:
     It works on the system as a take does: no backup begins that would build upon a set which is about to go.
     Raises OperationFailed while the plan is frozen.
     """
-    if waits := rebuild.waits():
-        raise OperationFailed(waits, _("Confirm the rebuild first."), permanent=True)
     frozen = Freeze.objects.stopping(plan).first()
     if frozen is not None:
         raise OperationFailed(
@@ -53,6 +51,8 @@ def request(plan: Plan, *, requested_by: str) -> Job:
             _("Look at the preview, and end the freeze there."),
             permanent=True,
         )
+    if waits := rebuild.waits():
+        raise OperationFailed(waits, _("Confirm the rebuild first."), permanent=True)
     with transaction.atomic():
         with in_english():
             title = _("Prune %(plan)s") % {"plan": plan}
