@@ -54,14 +54,14 @@ def request_production(  # noqa: PLR0913 - all are named
     copy: Copy, *, sources: Sequence[Source], typed_host: str, requested_by: str, identity: Secret | None = None,
     skip_safety: bool = False, skip_stop: bool = False,
 ) -> Recovery:  # fmt: skip
-    """Ask for a restore over production. Raises OperationFailed, and records it, unless the host was typed.
+    """Ask for a restore over production. Raises OperationFailed, and records it, unless `to_type` was typed.
 
     `skip_safety`: do not back up what is overwritten first; for a source that cannot be read any more.
     `skip_stop`: do not run the stop commands; for an application that is stopped already, or too broken for that.
     """
     chosen, _left_out = overwritable(chosen_sources(copy, sources))
-    hosts = {source.build().host for source in chosen}
-    if {word.strip() for word in typed_host.split(",") if word.strip()} != hosts:
+    wanted = to_type(chosen)
+    if sorted({word.strip() for word in typed_host.split(",") if word.strip()}) != wanted:
         with transaction.atomic():
             record(
                 requested_by,
@@ -71,8 +71,8 @@ def request_production(  # noqa: PLR0913 - all are named
                 typed=typed_host[:100],
             )
         raise OperationFailed(
-            _("The host that was typed is not the host of the target."),
-            _("Type exactly: %(hosts)s") % {"hosts": ", ".join(sorted(hosts))}, permanent=True,
+            _("What was typed is not the system and the host of the target."),
+            _("Type exactly: %(words)s") % {"words": ", ".join(wanted)}, permanent=True,
         )  # fmt: skip
     return _request(
         copy,
@@ -84,6 +84,14 @@ def request_production(  # noqa: PLR0913 - all are named
         skip_safety=skip_safety,
         skip_stop=skip_stop,
     )
+
+
+def to_type(sources: Sequence[Source]) -> list[str]:
+    """What a person types before these are overwritten: "shop@db1" for each host.
+
+    The host alone protects nobody: all local systems have the same one.
+    """
+    return sorted({f"{source.system.slug}@{source.build().host}" for source in sources})
 
 
 def describe_production(

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import standing
+from backups import restore_time, standing
 from backups.admin.attention import attention
 from backups.admin.plans import back_up_button, plan_verdict
 from backups.admin.systems import system_verdict
@@ -70,7 +70,8 @@ def _card(request: HttpRequest, here: standing.SystemStanding) -> dict[str, Any]
         }
         for plan in here.plans
     ]
-    return {"system": here.system, "verdict": system_verdict(here), "plans": plans}
+    measured = restore_time.of_system(here.system)
+    return {"system": here.system, "verdict": system_verdict(here), "plans": plans, "measured": measured}
 
 
 def live(request: HttpRequest) -> HttpResponse:

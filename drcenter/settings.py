@@ -166,6 +166,10 @@ DISPLAY_TIME_ZONE = env.text("DRC_TIME_ZONE", "Europe/Berlin")
 USE_TZ = True
 FORMAT_MODULE_PATH = "drcenter.formats"
 
+# What people upload is an identity: it stays in memory, never in a temporary file.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
+
 STATIC_URL = "static/"
 STATIC_ROOT = _prepared(STATE_DIR / "static")
 WHITENOISE_USE_FINDERS = True

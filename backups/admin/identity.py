@@ -11,17 +11,17 @@ from backups import identities
 from backups.identities import IDENTITY
 from backups.models import RecoveryKey, Set
 from drcenter.errors import OperationFailed
-from drcenter.panel.widgets import NeverShown
+from drcenter.panel.widgets import NeverShownOrFile
 from drcenter.secrets import Secret
 
 
 class IdentityField(forms.CharField):
-    """Takes an age identity, or the text of an identity file or of a whole kit; gives a Secret, or None when left empty.
+    """Takes an age identity, or the text or the file of an identity file or of a whole kit; gives a Secret, or None when left empty.
 
     What was typed is never rendered again, so a page that comes back asks for it anew.
     """
 
-    widget = NeverShown
+    widget = NeverShownOrFile
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("required", False)
@@ -33,7 +33,7 @@ class IdentityField(forms.CharField):
                 "close the kit again afterwards."
             ),
         )
-        super().__init__(strip=True, max_length=20_000, **kwargs)
+        super().__init__(strip=True, max_length=50_000, **kwargs)
 
     def for_set(self, row: Set) -> "IdentityField":
         """Says whether it may stay empty for this set, and whose identity is needed when not."""

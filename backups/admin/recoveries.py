@@ -65,6 +65,7 @@ def _facts(row: Recovery) -> list[Fact]:
         Fact(_("requested by"), row.requested_by),
         Fact(_("requested at"), words.when(row.created_at)),
         Fact(_("took"), words.duration(took)),
+        Fact(_("job"), Link(str(row.job), address(row.job)) if row.job else None),
     ]
     return [fact for fact in facts if fact.value not in (None, "", words.NOTHING)]
 

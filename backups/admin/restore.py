@@ -177,10 +177,12 @@ class ProductionForm(PanelForm):
         ),
     )
 
-    def __init__(self, *args: Any, host: str, row: Set, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, words: str, row: Set, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["typed_host"].label = _("Type the host: %(host)s") % {"host": host}
-        self.fields["typed_host"].help_text = _("So that nobody overwrites the wrong machine.")
+        self.fields["typed_host"].label = _("Type the system and the host: %(words)s") % {"words": words}
+        self.fields["typed_host"].help_text = _(
+            "So that nobody overwrites the wrong system, or the wrong machine."
+        )
         if row.encrypted:
             self.fields["identity"] = IdentityField().for_set(row)
 
@@ -213,12 +215,14 @@ class RestoreProduction(CopyAct):
             return available
         return [source for source in available if str(source.pk) in wanted]
 
-    @property
-    def hosts(self) -> list[str]:
-        return sorted({source_host(source) for source in self.chosen})
-
     def form_arguments(self) -> dict[str, Any]:
-        return {"host": ", ".join(self.hosts), "row": self.row.set}
+        return {"words": ", ".join(self._words()), "row": self.row.set}
+
+    def _words(self) -> list[str]:
+        try:
+            return restore.to_type(self.chosen)
+        except OperationFailed:
+            return []
 
     def post(self, request: Any, pk: int) -> HttpResponse:
         if not self.chosen:

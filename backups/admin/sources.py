@@ -18,6 +18,7 @@ from backups.models import Set, Source
 from drcenter.audit.record import record as audit
 from drcenter.panel import words
 from drcenter.panel.acts import ActPage
+from drcenter.panel.deadline import within
 from drcenter.panel.look import Button, Record, Tone, Verdict
 from drcenter.panel.options import OptionsAdmin
 from drcenter.panel.pages import PanelAdmin, address
@@ -34,7 +35,7 @@ class Look(ActPage):
     def perform(self, form: Any) -> str:
         with transaction.atomic():
             audit(self.actor, self.action, self.row)
-        tell(self.request, self.row.build().inspect())
+        tell(self.request, within(self.row.build().inspect))
         return address(self.row)
 
 

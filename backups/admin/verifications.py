@@ -45,6 +45,7 @@ class VerificationAdmin(RecordAdmin):
             Fact(_("requested by"), obj.requested_by),
             Fact(_("requested at"), words.when(obj.created_at)),
             Fact(_("took"), words.duration(took)),
+            Fact(_("job"), Link(str(obj.job), address(obj.job)) if obj.job else None),
         ]
         return Record(
             verdict=verification_verdict(obj),

@@ -1,9 +1,10 @@
 """Jobs in the panel: what runs, how far it is, how it ended; and the way to stop one."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.db import transaction
+from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
@@ -17,9 +18,9 @@ from drcenter.jobs.reap import cancel
 from drcenter.panel import words
 from drcenter.panel.acts import ActPage
 from drcenter.panel.badge import badge
-from drcenter.panel.look import Button, Fact, Notice, Record, Tone, Verdict
+from drcenter.panel.look import Button, Fact, Link, Notice, Record, Tone, Verdict
 from drcenter.panel.pages import RecordAdmin, address
-from drcenter.permissions import CANCEL_JOB, may
+from drcenter.permissions import CANCEL_JOB, may, sees
 from drcenter.stored import shown
 
 LOOKS = {
@@ -102,6 +103,18 @@ class CancelJob(ActPage):
         return address(self.row)
 
 
+def _works_on(request: HttpRequest, job: Job) -> list[Fact]:
+    """The rows of other apps that point to the job: a set, a verification, a recovery; whatever has a page."""
+    facts = []
+    for relation in Job._meta.related_objects:
+        model = cast(type[Model], relation.related_model)
+        if not admin.site.is_registered(model) or not sees(request, model._meta.label_lower):
+            continue
+        rows = model._base_manager.filter(**{relation.field.name: job})[:3]
+        facts += [Fact(str(model._meta.verbose_name), Link(str(row), address(row))) for row in rows]
+    return facts
+
+
 @admin.register(Job)
 class JobAdmin(RecordAdmin):
     list_display = ("job", "verdict", "requested_by", "started_at", "took")
@@ -127,6 +140,7 @@ class JobAdmin(RecordAdmin):
 
     def record(self, request: HttpRequest, obj: Job) -> Record:
         facts = [
+            *_works_on(request, obj),
             Fact(_("requested by"), obj.requested_by),
             Fact(_("requested at"), words.when(obj.created_at)),
             Fact(_("started at"), words.when(obj.started_at)),

@@ -106,7 +106,7 @@ class ActPage(View):
         return self._page(self.form_class(**self.form_arguments()))
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
-        form = self.form_class(request.POST, **self.form_arguments())
+        form = self.form_class(request.POST, request.FILES, **self.form_arguments())
         if not form.is_valid():
             return self._page(form)
         try:

@@ -3,6 +3,8 @@
 from typing import Any
 
 from django import forms
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from unfold import widgets as unfold
 
 # Plugins declare plain Django forms; the panel decides how a field looks. Most special classes first.
@@ -65,3 +67,31 @@ class NeverShown(forms.Textarea):
 
     def format_value(self, value: Any) -> str:
         return ""
+
+
+class NeverShownOrFile(NeverShown):
+    """The same, and beside it a file that holds the secret: its text counts as typed, and is kept nowhere.
+
+    Files stay in memory: settings.FILE_UPLOAD_HANDLERS.
+    """
+
+    needs_multipart_form = True
+    LARGEST = 20_000
+
+    def render(
+        self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None
+    ) -> SafeString:
+        area = super().render(name, value, attrs, renderer)
+        place = {"name": f"{name}_file", "id": f"{(attrs or {}).get('id', name)}_file"}
+        return SafeString(area + render_to_string("panel/or_file.html", {"file": place}))
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> str:
+        typed = super().value_from_datadict(data, files, name) or ""
+        given = files.get(f"{name}_file")
+        if given is None:
+            return str(typed)
+        text = given.read(self.LARGEST).decode("utf-8", errors="replace")
+        return f"{typed}\n{text}".strip()
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return name not in data and f"{name}_file" not in files

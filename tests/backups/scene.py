@@ -78,9 +78,14 @@ class Scene:
     def commands(self, **changes: list[list[str]]) -> None:
         System.objects.filter(pk=self.system.pk).update(**changes)
 
+    @property
+    def typed(self) -> str:
+        """What a person types before a restore over production."""
+        return f"{self.system.slug}@{self.database.build().host}"
+
     def over(self, run: bool = True, **changes) -> Recovery:
         """Restore over production."""
-        given = {"sources": [], "typed_host": self.database.build().host, "requested_by": "otto"}
+        given = {"sources": [], "typed_host": self.typed, "requested_by": "otto"}
         given |= {"identity": self.identity} | changes
         recovery = restore.request_production(self.copy, **given)
         return self.ran(recovery) if run else recovery

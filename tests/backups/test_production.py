@@ -45,7 +45,7 @@ def test_the_way_back_by_the_safety_set_works_later_too(scene: Scene) -> None:
     damaged = scene.damage()
     safety = scene.over().safety_set
     again = restore.request_production(
-        safety.copies.get(), sources=[], typed_host=scene.database.build().host, requested_by="otto",
+        safety.copies.get(), sources=[], typed_host=scene.typed, requested_by="otto",
         identity=scene.identity,
     )  # fmt: skip
     assert scene.ran(again).state == Recovery.State.SUCCEEDED
@@ -146,10 +146,12 @@ def test_what_was_gone_cannot_be_put_back_and_that_is_said(scene: Scene, monkeyp
 
 class TestRefused:
     def test_the_wrong_host_is_refused_and_recorded(self, scene: Scene) -> None:
-        for typed in ("", "elsewhere", scene.database.build().host + ",other"):
-            with pytest.raises(OperationFailed, match="not the host of the target") as caught:
+        host = scene.database.build().host
+        # The host alone is that of every system of this machine: it says nothing.
+        for typed in ("", "elsewhere", host, f"clinic@{host}", f"{scene.typed},other"):
+            with pytest.raises(OperationFailed, match="not the system and the host of the target") as caught:
                 scene.over(typed_host=typed)
-            assert caught.value.hint == f"Type exactly: {scene.database.build().host}"
+            assert caught.value.hint == f"Type exactly: shop@{host}"
         entries = Entry.objects.filter(action="backups.restore.refused", result=Result.REFUSED)
         assert [entry.facts["typed"] for entry in entries.order_by("pk")][:2] == ["", "elsewhere"]
         assert not Recovery.objects.exists()

@@ -52,11 +52,12 @@ def test_every_page(visit, admin_person, full, plan, copy, running_job, viewport
 
 
 def lines(visitor) -> list[str]:
-    """What stands on the page but logs, code, and names that people gave."""
-    return visitor.page.evaluate(
+    """What stands on the page but logs, code, paths, and names that people gave."""
+    text = visitor.page.evaluate(
         """() => { document.querySelectorAll('.drc-log, .drc-code, script').forEach(box => box.remove());
-            return document.body.innerText.split('\\n') }"""
+            return document.body.innerText }"""
     )
+    return re.sub(r"/\S+|Administrator of plans", "", text).splitlines()
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def protect(system, destination, key):
 def over(taken: Set, key, **changes) -> Recovery:
     source = taken.system.sources.get()
     recovery = restore.request_production(
-        taken.copies.get(), sources=[], typed_host=source.build().host, requested_by="otto",
+        taken.copies.get(), sources=[], typed_host=f"{source.system.slug}@{source.build().host}", requested_by="otto",
         identity=Secret(key.identity), **changes,
     )  # fmt: skip
     run_job(recovery.job.pk)

@@ -302,7 +302,8 @@ def test_a_locked_table_does_not_hang_for_ever(on_mariadb: Shop, mariadb_server,
 
 
 def _hosts(taken: Set) -> str:
-    return ",".join({source.build().host for source in taken.system.sources.all()})
+    hosts = {source.build().host for source in taken.system.sources.all()}
+    return ",".join(f"{taken.system.slug}@{host}" for host in hosts)
 
 
 def test_an_application_too_broken_to_be_stopped_is_recovered_from_the_shell(

@@ -134,14 +134,23 @@ class Command(BaseCommand):
         steps = restore.describe_production(copy, sources, **skipped)
         for number, line in enumerate(steps, 1):
             self._talk.write(f"  {number}. {line}")
-        host = options["host"] or self._ask(_("Type the host that is overwritten: "))
+        typed = self._typed(copy, sources, options["host"])
         self._confirm(options)
         identity = cli.identity_from(options["identity_file"], encrypted=copy.set.encrypted)
         with kept_here():
             return restore.request_production(
-                copy, sources=sources, typed_host=host, requested_by=cli.actor(), identity=identity,
+                copy, sources=sources, typed_host=typed, requested_by=cli.actor(), identity=identity,
                 **skipped,
             )  # fmt: skip
+
+    def _typed(self, copy: Copy, sources: list[Source], host: str | None) -> str:
+        """The system stands on the command line already: --host says the rest."""
+        if host:
+            words = (word.strip() for word in host.split(","))
+            return ", ".join(word if "@" in word else f"{copy.set.system.slug}@{word}" for word in words)
+        chosen, _left_out = restore.overwritable(restore.chosen_sources(copy, sources))
+        wanted = ", ".join(restore.to_type(chosen))
+        return self._ask(_("Type %(words)s to overwrite it: ") % {"words": wanted})
 
     def _confirm(self, options: dict[str, Any]) -> None:
         if not options["yes"] and self._ask(_("Go on? [y/N] ")).strip().lower() not in YES:

@@ -2,6 +2,7 @@
 
 import pyrage
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from backups.models import Recovery, Set, Verification
@@ -10,6 +11,7 @@ from drcenter.jobs.models import Job, State
 from drcenter.panel.pages import address
 
 IDENTITY = str(pyrage.x25519.Identity.generate())
+OTHER = str(pyrage.x25519.Identity.generate())
 
 
 def pages(plan, copy, job):
@@ -26,7 +28,7 @@ def pages(plan, copy, job):
         ),
         "production": (
             address(copy, "production") + "?" + "&".join(f"source={s.pk}" for s in plan.sources.all()),
-            {"typed_host": plan.sources.first().build().host},
+            {"typed_host": f"shop@{plan.sources.first().build().host}"},
         ),
         "cancel": (address(job, "cancel"), {}),
     }
@@ -119,7 +121,7 @@ def test_the_identity_is_in_no_row(as_operator, plan, copy, tmp_path):
     assert not any("AGE-SECRET" in text for text in texts)
 
 
-@pytest.mark.parametrize("text", ["age1notasecret", "AGE-SECRET-KEY-XYZ", f"{IDENTITY}\n{IDENTITY[:-1]}X"])
+@pytest.mark.parametrize("text", ["age1notasecret", "AGE-SECRET-KEY-XYZ", f"{IDENTITY}\n{OTHER}"])
 def test_what_is_no_identity_is_refused_without_being_shown(as_operator, plan, copy, text):
     url, data = pages(plan, copy, Job(pk=1))["verify"]
     response = as_operator.post(url, {**data, "identity": text})
@@ -150,7 +152,7 @@ def test_production_asks_for_the_sources_first(as_operator, copy, database):
     assert "Which sources are to be overwritten?" in page and "typed_host" not in page
     page = as_operator.get(f"{address(copy, 'production')}?source={database.pk}").text
     assert "typed_host" in page and database.build().host in page and "What will happen" in page
-    response = as_operator.post(address(copy, "production"), {"typed_host": database.build().host})
+    response = as_operator.post(address(copy, "production"), {"typed_host": f"shop@{database.build().host}"})
     assert response.status_code == 200 and not Recovery.objects.exists()
 
 
@@ -160,7 +162,7 @@ def test_production_says_when_no_source_was_chosen(as_operator, copy, database):
 
 
 def test_production_without_the_stop_commands(as_operator, copy, database):
-    url, host = f"{address(copy, 'production')}?source={database.pk}", database.build().host
+    url, host = f"{address(copy, 'production')}?source={database.pk}", f"shop@{database.build().host}"
     assert 'name="skip_stop"' in as_operator.get(url).text
     wrong = as_operator.post(url, {"typed_host": "x", "identity": IDENTITY, "skip_stop": "on"})
     assert "The stop commands are not run, as asked for" in wrong.text
@@ -196,3 +198,35 @@ def test_a_job_that_has_ended_cannot_be_cancelled(as_operator, running_job):
     response = as_operator.post(address(running_job, "cancel"))
     assert "has ended" in response.text
     assert not Entry.objects.filter(result=Result.DONE).exists()
+
+
+def identity_file(text: str) -> SimpleUploadedFile:
+    return SimpleUploadedFile("identity.txt", text.encode(), "text/plain")
+
+
+def test_the_identity_may_come_as_a_file_and_is_kept_nowhere(as_operator, plan, copy, monkeypatch):
+    url = address(copy, "verify")
+    page = as_operator.get(url).text
+    assert 'enctype="multipart/form-data"' in page and 'type="file"' in page
+    handed = []
+    monkeypatch.setattr(
+        "backups.verify.request",
+        lambda copy, level, *, requested_by, identity: handed.append(identity) or copy,
+    )
+    given = {
+        "level": "proven",
+        "identity": "",
+        "identity_file": identity_file(f"# created: today\n{IDENTITY}\n"),
+    }
+    assert as_operator.post(url, given).status_code == 302
+    assert [one.reveal() for one in handed] == [IDENTITY]
+    assert IDENTITY not in str(list(Entry.objects.values()))
+
+
+@pytest.mark.parametrize("text", ["nothing of the kind", f"{IDENTITY}\n{OTHER}", "x" * 100_000])
+def test_a_wrong_file_is_refused_and_not_shown_again(as_operator, plan, copy, text):
+    given = {"level": "proven", "identity": "", "identity_file": identity_file(text)}
+    response = as_operator.post(address(copy, "verify"), given)
+    assert response.status_code == 200 and not Verification.objects.exists()
+    assert "This is not one age identity" in response.text
+    assert IDENTITY not in response.text and "nothing of the kind" not in response.text
