@@ -10,6 +10,7 @@ PIN_SET = "backups.pin_set"
 PRUNE_PLAN = "backups.prune_plan"
 THAW_FREEZE = "backups.thaw_freeze"
 SWEEP_DESTINATION = "backups.sweep_destination"
+REBUILD_CATALOG = "backups.rebuild_catalog"
 CANCEL_JOB = "jobs.cancel_job"
 
 

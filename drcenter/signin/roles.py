@@ -40,11 +40,13 @@ PLANNED = (
     "backups.retention",
 )
 OPERATING = (
-    permissions.RUN_PLAN, permissions.VERIFY_SET, permissions.RESTORE_BESIDE, permissions.CANCEL_JOB,
-    permissions.PIN_SET,
+    permissions.RUN_PLAN, permissions.VERIFY_SET, permissions.RESTORE_BESIDE, permissions.PIN_SET,
+    permissions.CANCEL_JOB,
 )  # fmt: skip
-# What removes sets, or lets it go on.
-KEEPING = (permissions.PRUNE_PLAN, permissions.THAW_FREEZE, permissions.SWEEP_DESTINATION)
+# Whoever says how long sets are kept may as well remove them.
+KEEPING = (
+    permissions.PRUNE_PLAN, permissions.THAW_FREEZE, permissions.SWEEP_DESTINATION, permissions.REBUILD_CATALOG,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
