@@ -13,7 +13,18 @@ from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 
-from backups import copies, copying, identities, increments, layout, preflight, proof, publish, readback
+from backups import (
+    copies,
+    copying,
+    identities,
+    increments,
+    layout,
+    preflight,
+    proof,
+    publish,
+    readback,
+    repeating,
+)
 from backups.aftermath import abandon, ended, fail, withdraw_copy
 from backups.decode import Damaged
 from backups.engines.base import Finding, PartSpec
@@ -21,7 +32,7 @@ from backups.models import Copy, Level, Plan, Set, Source, Verification
 from backups.models.level import at_least
 from backups.readback import Unreadable
 from backups.references import owner_of
-from backups.stream import Encoding, store
+from backups.stream import Encoding
 from backups.tables import Chosen, choose
 from backups.taking import KIND, Taking, enqueue_take
 from drcenter.audit.record import record
@@ -151,7 +162,7 @@ def _store(taking: Taking, source: Source, spec: PartSpec, expected: int) -> Non
     context, key = taking.context, taking.key_for(source, spec)
     level, limit = taking.plan.compression, taking.bytes_per_second
     encoding = Encoding(taking.encryption, level, limit, context.children, context.advance)
-    stored = store(spec, partial(taking.put, key, size=expected), encoding)
+    stored = repeating.stored(taking, source.name, spec, partial(taking.put, key, size=expected), encoding)
     taking.add_part(source, spec, key, stored)
     taking.log(f"{key}: {stored.plain_size:,} → {stored.stored_size:,} bytes, {stored.seconds:.1f} s")
 

@@ -156,7 +156,9 @@ class TreeSnapshot(Snapshot):
 
     def _part(self, name: str, names: Callable[[], Iterable[bytes]]) -> PartSpec:
         root, stored = os.fsdecode(self._tree.root), self._workspace / f"{name}.stored"
-        return PartSpec(name, "tar", (dump(root, names, stored, as_root=self._as_root),), smallest=512)
+        return PartSpec(
+            name, "tar", (dump(root, names, stored, as_root=self._as_root),), smallest=512, again=True
+        )
 
     def _names(self) -> Iterator[bytes]:
         """The list for tar, which works while it grows; asked for again when the part is."""

@@ -117,16 +117,18 @@ class DatabaseSnapshot(Snapshot):
             catalog = self._catalog()
             if not self._selection.tables:
                 self._accounts = read_accounts(catalog)
-                yield PartSpec("accounts", "sql", (_lines(_before_data(catalog, self._accounts)),))
+                yield PartSpec(
+                    "accounts", "sql", (_lines(_before_data(catalog, self._accounts)),), again=True
+                )
             yield self._database_part(catalog)
             self._check_moment()
             if after := list(self._accounts.after_data()):
-                yield PartSpec("grants", "sql", (_lines(after),))
+                yield PartSpec("grants", "sql", (_lines(after),), again=True)
 
     def _database_part(self, catalog: Catalog) -> PartSpec:
         return PartSpec(
             "database", "sql", self._producers(catalog),
-            marker=MARKER, volatile=VOLATILE, watch=self._watch, smallest=500,
+            marker=MARKER, volatile=VOLATILE, watch=self._watch, smallest=500, again=True,
         )  # fmt: skip
 
     def _producers(self, catalog: Catalog) -> tuple[Producer, ...]:

@@ -44,11 +44,11 @@ class PostgresqlSnapshot(Snapshot):
     values: dict[str, tuple[int, bool]] = field(default_factory=dict)
 
     def parts(self) -> Iterator[PartSpec]:
-        yield PartSpec("globals", "sql", (self._globals,), smallest=SMALLEST)
+        yield PartSpec("globals", "sql", (self._globals,), smallest=SMALLEST, again=True)
         # pg_dump's main part, then the sequences that moved on in the meantime, as the witness has them.
         yield PartSpec(
             "database", "sql", (self._dump(), self._late_values),
-            marker=MARKER, volatile=VOLATILE, smallest=SMALLEST,
+            marker=MARKER, volatile=VOLATILE, smallest=SMALLEST, again=True,
         )  # fmt: skip
 
     def _dump(self) -> Command:

@@ -235,7 +235,7 @@ class _Copy(Snapshot):
         self._witness: Witness | None = None
 
     def parts(self) -> Iterator[PartSpec]:
-        yield PartSpec("database", "sqlite3", (self._blocks,), smallest=512)
+        yield PartSpec("database", "sqlite3", (self._blocks,), smallest=512, again=True)
 
     def _blocks(self) -> Iterator[bytes]:
         with self._copy.open("rb", buffering=0) as file:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backups import production, restore, take
+from backups import production, repeating, restore, take
 from backups.models import Copy, Level, Plan, Recovery, Set, Source
 from drcenter.jobs import context as context_module
 from drcenter.jobs import work as edge
@@ -116,6 +116,7 @@ def scene(plan, database, uploads, key, tmp_path, monkeypatch) -> Scene:
     monkeypatch.setattr(context_module, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(edge._Process, "stops", False)
     monkeypatch.setattr(production, "PAUSES", ())
+    monkeypatch.setattr(repeating, "PAUSES", (0.01, 0.02))
     database.options["critical_tables"] = ["orders"]
     database.save()
     plan.level = Level.INTACT

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 
-from backups import layout, take, verify
+from backups import layout, repeating, take, verify
 from backups.models import Copy, Destination, Plan, Set, Verification
 from drcenter import process_tree
 from drcenter.jobs import context as context_module
@@ -31,6 +31,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(context_module, "BEAT_SECONDS", 0.2)
     monkeypatch.setattr(context_module, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(edge._Process, "stops", False)
+    monkeypatch.setattr(repeating, "PAUSES", (0.01, 0.02))
 
 
 @pytest.fixture
