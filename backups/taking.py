@@ -217,7 +217,7 @@ class Taking:
         narrowed = {"tables": list(looked.tables)} if looked.tables is not None else {}
         self.sources[source.name] = {
             "engine": source.engine, "tier": source.tier, "options": source.options | narrowed,
-            "target": engine.target, "place": engine.place, "host": engine.host,
+            "target": engine.target, "place": "" if engine.for_reading else engine.place, "host": engine.host,
             "facts": dict(looked.inspection.facts), "position": dict(snapshot.position),
             "moment": self.moments[-1].isoformat(), "witness": witness.as_json(),
         }  # fmt: skip

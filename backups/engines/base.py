@@ -188,7 +188,7 @@ class Engine(ABC):
     @property
     def place(self) -> str:
         """What the `--target` of restore.sh has to be to put this source back where it was: a database's name, an
-        absolute path. Empty: there is no such place (the output of a command)."""
+        absolute path. Empty: there is no such place (the output of a command). Not asked of what is `for_reading`."""
         return ""
 
     @property

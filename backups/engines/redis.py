@@ -79,6 +79,10 @@ class Plugin(Engine):
         return f"Redis at {options['unix_socket'] or '{}:{}'.format(options['host'], options['port'])}, file {self.path}"
 
     @property
+    def place(self) -> str:
+        return str(self.path)
+
+    @property
     def host(self) -> str:
         options = self.options
         local = options["unix_socket"] or options["host"] in {"", "127.0.0.1", "::1", "localhost"}

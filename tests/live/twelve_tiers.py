@@ -9,8 +9,9 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,13 +80,13 @@ class Shop:
             "documents": ("files", Tier.DOCUMENTATION, {"path": f"{root}/srv/documents"}),
             "etc": ("files", Tier.SYSTEM, {"path": f"{root}/etc", "exclude": ["letsencrypt"]}),
             "crontabs": ("command", Tier.SYSTEM, {"argv": crontabs, "suffix": "tar"}),
-            "certificates": ("files", Tier.CERTIFICATES, {"path": f"{root}/etc/letsencrypt"}),
+            "certificates": ("certificates", Tier.CERTIFICATES, {"path": f"{root}/etc/letsencrypt"}),
             "git": ("git", Tier.GIT, {"path": application, "everything": True}),
             "machine": ("information", Tier.INFORMATION, {"directory": f"{root}/var/lib/information"}),
             "scripts": ("files", Tier.SCRIPTS, {"path": f"{root}/usr/local/sbin"}),
             "mirror": ("command", Tier.EXTERNAL, {"argv": ["cat", f"{root}/srv/mirror.json"], "suffix": "json"}),
-            "schema": ("command", Tier.METADATA, {
-                "argv": ["sqlite3", "-readonly", database, ".schema"], "suffix": "sql"}),
+            "schema": ("sqlite_schema", Tier.METADATA, {"path": database}),
+            "redis": ("redis", Tier.SYSTEM, {"unix_socket": f"{root}/run/redis.sock", "file": f"{root}/var/lib/redis/dump.rdb"}),
         }  # fmt: skip
 
     def looks(self, inside: Path) -> dict[str, Any]:
@@ -144,6 +145,29 @@ def build(root: Path) -> Shop:
     for path in [shop.application, *shop.application.rglob("*")]:
         os.chown(path, *WWW_DATA, follow_symlinks=False)
     return shop
+
+
+def redis_words(shop: Shop) -> tuple[str, ...]:
+    """A Redis of this shop alone, which saves nothing by itself."""
+    place = ("--unixsocket", f"{shop.root}/run/redis.sock", "--dir", f"{shop.root}/var/lib/redis")
+    return ("redis-server", "--port", "0", "--save", "", "--loglevel", "warning", *place)
+
+
+@contextmanager
+def with_redis(shop: Shop) -> Iterator[None]:
+    """Running, with a cart in it that is in no other place."""
+    for name in ("run", "var/lib/redis"):
+        (shop.root / name).mkdir(parents=True)
+    with subprocess.Popen(redis_words(shop), stdout=subprocess.DEVNULL) as server:
+        try:
+            argv = ("redis-cli", "-s", f"{shop.root}/run/redis.sock", "SET", "cart:7", "three pears")
+            deadline = time.monotonic() + 10
+            while subprocess.run(argv, check=False, capture_output=True, text=True).stdout != "OK\n":
+                assert time.monotonic() < deadline and server.poll() is None, "redis-server did not come up"
+                time.sleep(0.05)
+            yield
+        finally:
+            server.kill()
 
 
 def _certify(place: Path) -> None:
@@ -206,7 +230,8 @@ def furnish_with_php(machine: BareMachine) -> BareMachine:
         place = machine.root / str(directory).lstrip("/")
         shutil.copytree(directory, place, symlinks=directory.name == "zoneinfo", dirs_exist_ok=True)
     (machine.root / "tmp").chmod(0o1777)
-    machine.install("git")
+    for tool in ("git", "redis-server", "redis-cli"):
+        machine.install(tool)
     place = machine.root / "usr/lib/git-core"
     place.mkdir(parents=True)
     os.link(machine.root / "bin/git", place / "git")

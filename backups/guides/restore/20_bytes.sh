@@ -93,6 +93,19 @@ put_in_place() {
     unfinished=
 }
 
+# The file at $place goes aside, and those of the endings; what write_file wrote gets its mode and owner.
+keep_old() {
+    chmod "$(stat -c %a "$place")" "$place.restoring" || die "the mode of $place cannot be kept."
+    if [ "$(id -u)" -eq 0 ]; then
+        chown "$(stat -c %u:%g "$place")" "$place.restoring" || die "the owner of $place cannot be kept."
+    fi
+    aside=$place.before-$(date -u +%Y%m%dT%H%M%SZ)
+    for ending in "$@" ''; do
+        [ ! -e "$place$ending" ] || mv -- "$place$ending" "$aside$ending" || die "$place$ending cannot be moved aside."
+    done
+    say "  the old one is now $aside"
+}
+
 # Directories above a restored place that a bare machine lacks: the web server has to pass through them.
 make_parents() {
     (umask 022 && mkdir -p -- "$(dirname -- "$1")") || die "the directory of $1 cannot be made."

@@ -52,9 +52,10 @@ choose_place() {
         place=$found
         [ -z "$place" ] || return 0
     fi
-    case $s_engine in
-    mariadb | mysql | postgresql) ask_database ;;
+    case $kind in
+    mariadb | postgresql) ask_database ;;
     sqlite) place=${target:-restored}/$s_name.sqlite3 ;;
+    redis) place=${target:-restored}/$s_name.rdb ;;
     *) place=${target:-restored}/$s_name ;;
     esac
 }
@@ -66,22 +67,33 @@ ask_database() {
     [ -n "$place" ] || die "nothing was done."
 }
 
+# How the source is restored, in `kind`: by its engine, or as a tree whatever engine made its tar.
+choose_kind() {
+    case $s_engine in
+    mariadb | mysql) kind=mariadb ;;
+    postgresql | sqlite | redis) kind=$s_engine ;;
+    *)
+        kind=files
+        each_part for_each_part note_other
+        ;;
+    esac
+}
+
+note_other() {
+    case $p_suffix in tar | names) ;; *) kind=other ;; esac
+}
+
 plan_one() {
     is_wanted || return 0
+    choose_kind
     choose_place
-    case $s_engine in sqlite | mariadb | mysql | postgresql) ;; *) place=$(absolute "$place") ;; esac
-    case $s_engine in
-    mariadb | mysql) look_mariadb ;;
-    postgresql) look_postgresql ;;
-    sqlite) look_sqlite ;;
-    files) look_files ;;
-    *) look_other ;;
-    esac
-    case $s_engine in sqlite | mariadb | mysql | postgresql) refuse_twice ;; esac
+    case $kind in mariadb | postgresql) ;; *) place=$(absolute "$place") ;; esac
+    "look_$kind"
+    case $kind in mariadb | postgresql | sqlite | redis) refuse_twice ;; esac
     chosen="$chosen
 $s_name=$place"
     say "  $s_name ($s_engine, $s_tier) -> $(shown "$place"): $state"
-    case $s_engine in mariadb | mysql | postgresql) ;; *) look_for_room ;; esac
+    case $kind in mariadb | postgresql) ;; *) look_for_room ;; esac
 }
 
 add_size() {
@@ -133,13 +145,8 @@ restore_one() {
     place=$found
     current=$s_name
     say "restoring $s_name into $(shown "$place")"
-    case $s_engine in
-    mariadb | mysql) restore_mariadb ;;
-    postgresql) restore_postgresql ;;
-    sqlite) restore_sqlite ;;
-    files) restore_files ;;
-    *) restore_other ;;
-    esac
+    choose_kind
+    "restore_$kind"
     done_count=$((done_count + 1)) restored="${restored:+$restored, }$s_name" current=
 }
 

@@ -18,7 +18,8 @@ restore_sqlite_file() {
         verdict=$(sqlite3 "$place.restoring" 'PRAGMA quick_check(1)' 2>&1)
         [ "$verdict" = ok ] || say "  WARNING: SQLite says of the restored file: $verdict"
     fi
-    if [ -e "$place" ]; then keep_old_sqlite; else give_rights; fi
+    # With its log: one that stayed would be replayed into the new file, and destroy it.
+    if [ -e "$place" ]; then keep_old -wal -shm -journal; else give_rights; fi
     put_in_place "$place"
 }
 
@@ -31,18 +32,5 @@ give_rights() {
     chmod "${rights%%:*}" "$place.restoring" || die "the mode of $place cannot be set."
     case $rights in *:*:*) ;; *) return 0 ;; esac
     [ "$(id -u)" -ne 0 ] || chown "${rights#*:}" "$place.restoring" || die "the owner of $place cannot be set."
-}
-
-# The old file goes aside with its log: a log that stayed would be replayed into the new file, and destroy it.
-keep_old_sqlite() {
-    chmod "$(stat -c %a "$place")" "$place.restoring" || die "the mode of $place cannot be kept."
-    if [ "$(id -u)" -eq 0 ]; then
-        chown "$(stat -c %u:%g "$place")" "$place.restoring" || die "the owner of $place cannot be kept."
-    fi
-    aside=$place.before-$(date -u +%Y%m%dT%H%M%SZ)
-    for ending in -wal -shm -journal ''; do
-        [ ! -e "$place$ending" ] || mv -- "$place$ending" "$aside$ending" || die "$place$ending cannot be moved aside."
-    done
-    say "  the old one is now $aside"
 }
 

@@ -7,7 +7,7 @@ shell_quoted() {
 
 targets='' target='' identity='' key='' yes='' without_accounts='' client_options=''
 chosen='' overwrites='' name='' tiers='' done_count=0 p_found='' aside=''
-maintenance='' originals='' originals_known='' dry_run='' s_tars=''
+maintenance='' originals='' originals_known='' dry_run='' kind=''
 what=${1:-help}
 [ $# -eq 0 ] || shift
 if [ "$what" = restore ]; then
