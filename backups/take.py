@@ -6,7 +6,6 @@ wrong before that is withdrawn from storage; the row says what happened.
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
@@ -16,6 +15,7 @@ from django.utils.translation import gettext as _
 from backups import (
     copies,
     copying,
+    dumping,
     identities,
     increments,
     layout,
@@ -23,16 +23,14 @@ from backups import (
     proof,
     publish,
     readback,
-    repeating,
 )
 from backups.aftermath import abandon, ended, fail, withdraw_copy
 from backups.decode import Damaged
-from backups.engines.base import Finding, PartSpec
+from backups.engines.base import Finding
 from backups.models import Copy, Level, Plan, Set, Source, Verification
 from backups.models.level import at_least
 from backups.readback import Unreadable
 from backups.references import owner_of
-from backups.stream import Encoding
 from backups.tables import Chosen, choose
 from backups.taking import KIND, Taking, enqueue_take
 from drcenter.audit.record import record
@@ -119,9 +117,7 @@ def take(taking: Taking) -> None:
 def store_set(taking: Taking, sources: Sequence[Source | Chosen]) -> None:
     """Look, dump, read back, publish: the set exists, and is intact. A failure has to be withdrawn by `fail`."""
     looked = _look(taking, sources)
-    for one in looked:
-        _dump(taking, one)
-    taking.moment = taking.moments[0]
+    dumping.dump(taking, looked)
     _read_back(taking)
     taking.context.phase(_("writing the manifest"))
     publish.publish(taking)
@@ -141,30 +137,6 @@ def _look(taking: Taking, sources: Sequence[Source | Chosen]) -> Sequence[prefli
     Set.objects.filter(pk=taking.set.pk).update(recipients=taking.recipients)
     taking.set.recipients = taking.recipients
     return looked
-
-
-def _dump(taking: Taking, looked: preflight.Looked) -> None:
-    source = looked.source
-    # Before the snapshot is opened: whatever was committed by now is in the set.
-    taking.moments.append(timezone.now())
-    with taking.clock("dump"), increments.opened(taking, source, looked.engine) as snapshot:
-        for spec in snapshot.parts():
-            taking.context.phase(_("dumping"), f"{source.name}: {spec.name}", looked.inspection.size)
-            _store(taking, source, spec, int(looked.inspection.size * preflight.PACKED))
-        taking.context.phase(_("computing the witness"), source.name)
-        with taking.clock("witness"):
-            witness = snapshot.witness()
-        taking.found(source.name, snapshot.findings())
-        taking.note_source(looked, snapshot, witness)
-
-
-def _store(taking: Taking, source: Source, spec: PartSpec, expected: int) -> None:
-    context, key = taking.context, taking.key_for(source, spec)
-    level, limit = taking.plan.compression, taking.bytes_per_second
-    encoding = Encoding(taking.encryption, level, limit, context.children, context.advance)
-    stored = repeating.stored(taking, source.name, spec, partial(taking.put, key, size=expected), encoding)
-    taking.add_part(source, spec, key, stored)
-    taking.log(f"{key}: {stored.plain_size:,} → {stored.stored_size:,} bytes, {stored.seconds:.1f} s")
 
 
 def _read_back(taking: Taking) -> None:
@@ -192,7 +164,7 @@ def _complete(taking: Taking) -> None:
             signing_key=manifest.signing_key, checksums_sha256=taking.checksums_sha256,
             state=Set.State.COMPLETE, moment=taking.moment, finished_at=timezone.now(), capped=taking.capped,
             findings=taking.findings, plain_size=taking.plain_size,
-            stored_size=sum(part.stored_size for part in taking.own_parts), timings=taking.timings,
+            stored_size=sum(part.stored_size for part in taking.own_parts), moments=taking.moments, timings=taking.timings,
             level=Level.STORED if taking.capped else Level.INTACT, level_reason=taking.cap_reason,
         )  # fmt: skip
         if not won:

@@ -1,5 +1,6 @@
 """What the attempt to take one set has in its hands."""
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,8 +64,11 @@ class Taking:
         self.timings: dict[str, float] = {}
         # What the set's own log is made of.
         self.logged: list[Line] = []
-        self.moments: list[datetime] = []
-        self.moment: datetime | None = None
+        # {source: {"from", "to", "snapshot"}}, as the row and the details have it.
+        self.moments: dict[str, dict[str, Any]] = {}
+        # Sources may be dumped side by side: whoever adds to the above holds this.
+        self.adding = threading.RLock()
+        self._orders = 0
         # How much of the sources is in the set, without any name; "": all.
         self.in_clear = ""
         # What was published.
@@ -144,15 +148,18 @@ class Taking:
 
     # ------------------------------------------------------------------ what
 
-    def key_for(self, source: Source, spec: PartSpec) -> str:
-        order = len(self.parts) + 1
-        return layout.part_key(order, source.name, spec.name, spec.suffix, encrypted=bool(self.recipients))
+    def next_key(self, source: Source, spec: PartSpec) -> tuple[int, str]:
+        """The place of a part in the order of the restore, and its key."""
+        with self.adding:
+            self._orders += 1
+            order, encrypted = self._orders, bool(self.recipients)
+        return order, layout.part_key(order, source.name, spec.name, spec.suffix, encrypted=encrypted)
 
-    def add_part(self, source: Source, spec: PartSpec, key: str, stored: StoredPart) -> None:
+    def add_part(self, source: Source, spec: PartSpec, order: int, key: str, stored: StoredPart) -> None:
         self.sections[key] = stored.sections
         self.parts.append(
             Part(
-                set=self.set, source=source, source_name=source.name, order=len(self.parts) + 1, name=spec.name,
+                set=self.set, source=source, source_name=source.name, order=order, name=spec.name,
                 suffix=spec.suffix, engine=source.engine, tier=source.tier, key=key, plain_size=stored.plain_size,
                 plain_blake3=stored.plain_blake3, stored_size=stored.stored_size,
                 stored_sha256=stored.stored_sha256, seconds=stored.seconds,
@@ -177,9 +184,12 @@ class Taking:
             "stored_size",
             "stored_sha256",
         )
+        with self.adding:
+            self._orders += 1
+            order = self._orders
         self.parts.append(
             Part(
-                set=self.set, source=source, source_name=source.name, order=len(self.parts) + 1,
+                set=self.set, source=source, source_name=source.name, order=order,
                 key=refer(earlier.identifier, part.key), **{name: getattr(part, name) for name in known},
             )
         )  # fmt: skip
@@ -196,6 +206,17 @@ class Taking:
         return sum(sizes.values()) + sum(
             part.plain_size for part in self.parts if part.source_name not in sizes
         )
+
+    def note_moment(self, looked: preflight.Looked, began: datetime) -> None:
+        """Between when and now the data of a source were read; or that they are all as at the beginning."""
+        self.moments[looked.source.name] = {
+            "from": began.isoformat(), "to": timezone.now().isoformat(), "snapshot": looked.engine.one_moment,
+        }  # fmt: skip
+
+    @property
+    def moment(self) -> datetime | None:
+        """What was committed before it is in the set, of every source."""
+        return min((datetime.fromisoformat(one["from"]) for one in self.moments.values()), default=None)
 
     def note_partial(self, chosen: Sequence[tables.Chosen], sources: Sequence[Source]) -> None:
         """Say in the row, and later in the manifest, what is not in the set."""
@@ -219,7 +240,7 @@ class Taking:
             "engine": source.engine, "tier": source.tier, "options": source.options | narrowed,
             "target": engine.target, "place": "" if engine.for_reading else engine.place, "host": engine.host,
             "facts": dict(looked.inspection.facts), "position": dict(snapshot.position),
-            "moment": self.moments[-1].isoformat(), "witness": witness.as_json(),
+            "moment": self.moments[source.name]["from"], "witness": witness.as_json(),
         }  # fmt: skip
         if snapshot.removed is not None:
             base = self.bases[source.name]
@@ -241,7 +262,7 @@ class Taking:
         places = origins.places(((part.key, part.source_name) for part in self.parts), self.sources)
         return {
             "version": 1, "sources": self.sources, "parts": parts, "places": places, "findings": self.findings,
-            "configuration": catalogue,
+            "configuration": catalogue, "moments": self.moments,
         }  # fmt: skip
 
     def log(self, text: str, level: str = "info") -> None:
@@ -254,9 +275,10 @@ class Taking:
         for finding in findings:
             line = {"source": source, **finding.as_json()}
             line |= {"message": redact(finding.message), "hint": redact(finding.hint)}
-            if line in self.findings:
-                continue
-            self.findings.append(line)
+            with self.adding:
+                if line in self.findings:
+                    continue
+                self.findings.append(line)
             self.log(
                 f"{source}: {finding.message} {finding.hint}".strip(), "error" if finding.caps else "warning"
             )
@@ -299,4 +321,5 @@ class Taking:
         try:
             yield
         finally:
-            self.timings[name] = round(self.timings.get(name, 0.0) + time.monotonic() - began, 3)
+            with self.adding:
+                self.timings[name] = round(self.timings.get(name, 0.0) + time.monotonic() - began, 3)

@@ -15,7 +15,13 @@ from backups.admin.acts import Verify
 from backups.admin.pins import PAGES, pin_button, pin_notices, pins_table
 from backups.admin.places import destination_target
 from backups.admin.restore import RestoreBeside, RestoreProduction
-from backups.admin.tables import copies_table, parts_table, recoveries_table, verifications_table
+from backups.admin.tables import (
+    copies_table,
+    moments_table,
+    parts_table,
+    recoveries_table,
+    verifications_table,
+)
 from backups.admin.verdicts import copy_verdict, level_verdict, lock_verdict, set_verdict
 from backups.models import Copy, Recovery, Set, Verification
 from backups.models.level import RANK
@@ -121,6 +127,7 @@ class SetAdmin(RecordAdmin):
             parts_table(obj),
             copies_table(copies, lambda copy: copy_buttons(request, copy) if len(copies) > 1 else []),
         ]
+        tables += [moments_table(obj)] if obj.moments else []
         tables += [verifications_table(checks)] if checks else []
         tables += [recoveries_table(restores)] if restores else []
         tables += pins_table(obj)
@@ -162,6 +169,17 @@ def _encryption_notices(row: Set) -> list[Notice]:
     ]
 
 
+def _chain_facts(row: Set) -> list[Fact]:
+    """Which sets it cannot be restored without: the newest of them, and how many there are before that."""
+    needs = list(row.needs.order_by("-started_at"))
+    if not needs:
+        return []
+    facts = [Fact(_("needs"), Link(str(needs[0]), address(needs[0])))]
+    count = len(needs) - 1
+    earlier = ngettext("%(count)d set before that", "%(count)d sets before that", count) % {"count": count}
+    return [*facts, Fact(_("and"), earlier)] if count else facts
+
+
 def _encryption(row: Set) -> str:
     count = len(row.recipients)
     if not row.encrypted or not count:
@@ -182,6 +200,7 @@ def _set_facts(row: Set) -> list[Fact]:
         Fact(_("plan"), plan),
         Fact(_("reason"), row.get_reason_display()),
         Fact(_("moment"), words.when_and_ago(row.moment)),
+        *_chain_facts(row),
         Fact(_("requested at"), words.when(row.created_at)),
         Fact(_("took"), words.duration(_seconds(row))),
         Fact(_("size"), sizes),

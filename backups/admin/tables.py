@@ -1,6 +1,7 @@
 """The tables that several pages of backups show."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -13,6 +14,7 @@ from backups.admin.verdicts import (
     verification_verdict,
 )
 from backups.models import Copy, Recovery, Set, Verification
+from backups.references import owner_of
 from drcenter.panel import words
 from drcenter.panel.look import Button, Link, Table
 from drcenter.panel.pages import address
@@ -24,7 +26,7 @@ def parts_table(row: Set) -> Table:
             part.source_name,
             f"{part.name} ({part.suffix})",
             words.size(part.plain_size),
-            words.size(part.stored_size),
+            words.size(part.stored_size) if not owner_of(part.key) else _("in an earlier set"),
             words.duration(part.seconds),
             f"{part.stored_sha256[:12]}…" if part.stored_sha256 else "",
         ]
@@ -32,6 +34,18 @@ def parts_table(row: Set) -> Table:
     ]
     columns = [_("source"), _("part"), _("size"), _("stored size"), _("took"), _("SHA-256")]
     return Table(_("parts"), columns, rows, _("No part is stored yet."))
+
+
+def moments_table(row: Set) -> Table:
+    """As at when the data of each source are: databases as at one moment, the others read over some time."""
+    rows = []
+    for name, moment in row.moments.items():
+        began, ended = (datetime.fromisoformat(moment[key]) for key in ("from", "to"))
+        as_at = (
+            _("all as at the beginning") if moment["snapshot"] else _("each file as it was when it was read")
+        )
+        rows.append([name, words.when(began), words.duration((ended - began).total_seconds()), as_at])
+    return Table(_("moments"), [_("source"), _("read from"), _("for"), _("data")], rows, "")
 
 
 def copies_table(copies: Iterable[Copy], buttons: Callable[[Copy], list[Button]]) -> Table:

@@ -70,7 +70,7 @@ class IncrementSnapshot(TreeSnapshot):
     def parts(self) -> Iterator[PartSpec]:
         if self.removed:
             listed = b"".join(b"./" + os.fsencode(name) + b"\0" for name in self.removed)
-            yield PartSpec(REMOVED, NAMES, (lambda: iter([listed]),))
+            yield PartSpec(REMOVED, NAMES, (lambda: iter([listed]),), again=True)
         # Never nothing: a set of the chain without a part of its own would not be needed by the next one.
         paths = self._with_parents(self._changed or [ROOT])
         for entry in self._entries(paths):

@@ -160,6 +160,8 @@ class Engine(ABC):
     by_table = False
     # A place beside is a path on this machine (by default below the DR Center's own state), not a name on a server.
     beside_on_disk = False
+    # Everything that `snapshot` gives is as at its beginning; otherwise it is read over some time.
+    one_moment = False
     # `since` can tell what has changed.
     incremental = False
     # Of a scratch place: what of its isolation this machine did not allow, in sentences for the verification.

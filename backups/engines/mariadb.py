@@ -75,6 +75,7 @@ class Plugin(Engine):
     label = "MariaDB / MySQL"
     Options = Options
     by_table = True
+    one_moment = True
     required_tools = ("mariadb-dump", "mariadb")
 
     def __init__(self, options: Mapping[str, Any]) -> None:

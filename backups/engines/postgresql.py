@@ -73,6 +73,7 @@ class Plugin(Engine):
 
     label = "PostgreSQL"
     Options = Options
+    one_moment = True
     required_tools = ("pg_dump", "psql")
 
     def __init__(self, options: Mapping[str, Any]) -> None:

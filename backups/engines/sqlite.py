@@ -68,6 +68,7 @@ class Options(forms.Form):
 class Plugin(Engine):
     label = "SQLite"
     Options = Options
+    one_moment = True
     beside_on_disk = True
     by_table = True
     # What the set that is restored here says; None: nothing is restored.
