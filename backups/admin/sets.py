@@ -176,8 +176,7 @@ def _chain_facts(row: Set) -> list[Fact]:
         return []
     facts = [Fact(_("needs"), Link(str(needs[0]), address(needs[0])))]
     count = len(needs) - 1
-    earlier = ngettext("%(count)d set before that", "%(count)d sets before that", count) % {"count": count}
-    return [*facts, Fact(_("and"), earlier)] if count else facts
+    return [*facts, Fact(_("sets needed before that"), str(count))] if count else facts
 
 
 def _encryption(row: Set) -> str:
