@@ -16,8 +16,10 @@ class BackupsConfig(AppConfig):
             checks,
             copies,
             due,
+            generation,
             identities,
             leftovers,
+            own,
             pins,
             prune,
             rebuild,
@@ -42,6 +44,8 @@ class BackupsConfig(AppConfig):
         register_tick("backups.leftovers", leftovers.sweep_all)
         register_tick("backups.due", due.take_due)
         register_tick("backups.copies", copies.make_up_due)
+        register_tick("backups.own", own.ensure)
+        register_tick("backups.generation", generation.advance_after_set)
         register_tick("backups.watch", watch.watch_age)
         register_tick("backups.prune", prune.ask_due)
         register_tick("backups.pins", pins.store_due)

@@ -12,7 +12,7 @@ from django.core import checks
 from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
-from backups import signing
+from backups import own, signing
 from backups.models import Level, Plan, RecoveryKey
 from backups.servers import mariadb, postgresql
 from drcenter.errors import OperationFailed
@@ -31,7 +31,7 @@ def check_backups(
     if not databases or "default" not in databases:
         return []
     try:
-        return [*_keys(), *_plans(), *_signing_key()]
+        return [*_keys(), *_plans(), *_signing_key(), *_own()]
     except DatabaseError:
         return []
 
@@ -109,3 +109,8 @@ def _signing_key() -> Iterator[checks.CheckMessage]:
         signing.load_or_create(path)
     except OperationFailed as error:
         yield checks.Warning(error.message, hint=error.hint, id="backups.W005")
+
+
+def _own() -> Iterator[checks.CheckMessage]:
+    if (wrong := own.fault()) is not None:
+        yield checks.Warning(wrong[0], hint=wrong[1], id="backups.W007")

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 
-from backups import beside, chains, companions, details, foretell, identities, production, readback
+from backups import beside, chains, companions, details, foretell, identities, own_keys, production, readback
 from backups.aftermath import abandon
 from backups.decode import Damaged
 from backups.models import Copy, Recovery, Set, Source
@@ -60,6 +60,7 @@ def request_production(  # noqa: PLR0913 - all are named
     `skip_stop`: do not run the stop commands; for an application that is stopped already, or too broken for that.
     """
     chosen, _left_out = overwritable(chosen_sources(copy, sources))
+    own_keys.refuse_over_itself(chosen)
     wanted = to_type(chosen)
     if sorted({word.strip() for word in typed_host.split(",") if word.strip()}) != wanted:
         with transaction.atomic():

@@ -19,6 +19,7 @@ from backups import (
     identities,
     increments,
     layout,
+    own_keys,
     preflight,
     proof,
     publish,
@@ -104,6 +105,7 @@ def _begin(context: JobContext, pk: int) -> Taking:
 def take(taking: Taking) -> None:
     """The whole story of one set. Raises OperationFailed or Cancelled; `take_job` cleans up then."""
     sources = list(taking.plan.chosen())
+    own_keys.refuse_in_the_clear(sources, encrypted=taking.set.encrypted)
     chosen = choose(sources, taking.set.tables)
     taking.note_partial(chosen, sources)
     store_set(taking, chosen)

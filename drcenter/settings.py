@@ -57,6 +57,8 @@ REQUIRE_MFA = env.truth("DRC_REQUIRE_MFA", False)
 TRUSTED_PROXIES = env.proxies("DRC_TRUSTED_PROXIES")
 # Prove PostgreSQL sets also where nothing keeps what they hold from acting as the workers' user.
 PROVE_AS_SELF = env.truth("DRC_PROVE_AS_SELF", False)
+# The panel's own database is backed up by itself as soon as there is a destination and a recovery key.
+PROTECT_SELF = env.truth("DRC_PROTECT_SELF", True)
 LONG_WORKERS = env.number("DRC_LONG_WORKERS", 2)
 # How many days ended jobs and their logs stay.
 JOB_DAYS = env.number("DRC_JOB_DAYS", 90)

@@ -16,3 +16,9 @@ def time_machine(time_machine):
     """The clock begins at the real time, and goes on: `shift()` it."""
     time_machine.move_to(datetime.now(UTC))
     return time_machine
+
+
+@pytest.fixture(autouse=True)
+def _without_own_backup(settings):
+    """The panel's own database is protected in the tests that are about that."""
+    settings.PROTECT_SELF = False

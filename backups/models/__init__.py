@@ -4,7 +4,7 @@ from backups.models.keys import RecoveryKey
 from backups.models.lock import Canary, Lock
 from backups.models.plan import Destination, Plan, Source, Tier
 from backups.models.profile import Profile
-from backups.models.rebuild import Rebuild, Signer
+from backups.models.rebuild import Generation, Rebuild, Signer
 from backups.models.recovery import Recovery
 from backups.models.retention import Freeze, Leftover, Pin, Retention
 from backups.models.set import Copy, Level, Part, Set
@@ -16,6 +16,7 @@ __all__ = [
     "Copy",
     "Destination",
     "Freeze",
+    "Generation",
     "Leftover",
     "Level",
     "Lock",

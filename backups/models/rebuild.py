@@ -76,3 +76,19 @@ class Signer(models.Model):
 
     def __str__(self) -> str:
         return self.fingerprint[:16]
+
+
+class Generation(models.Model):
+    """One row: the token that also stands in the state directory (backups/generation.py)."""
+
+    token = models.CharField(max_length=40)
+    # The newest set of the panel's own database when the token was made.
+    set_pk = models.BigIntegerField(null=True)
+
+    class Meta:
+        verbose_name = _("generation")
+        verbose_name_plural = _("generations")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.token[:8]

@@ -14,11 +14,10 @@ import pyrage
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
-from backups import freeze, identities, signing
+from backups import identities, signing
 from backups.destinations.base import Role
-from backups.models import Destination, Freeze, Plan, Rebuild, Signer
+from backups.models import Destination, Plan, Rebuild, Signer
 from backups.rebuild.read import folders, public_keys, read
 from backups.rebuild.report import Seen
 from backups.rebuild.rows import Rows
@@ -137,13 +136,9 @@ def _conclude(wanted: Rebuild, seen: Seen) -> None:
     wanted.findings = [redact(text) for text in seen.told()][:SHOWN]
     wanted.state, wanted.finished_at = Rebuild.State.DONE, timezone.now()
     wanted.save()
-    if wanted.changed and wanted.destination is not None:
-        freeze.freeze_destination(wanted.destination, REBUILT)
     record(wanted.requested_by, "backups.rebuild.done", wanted, counts=wanted.counts, changed=wanted.changed)
 
 
-# Why nothing is removed at a destination, as its freeze says.
-REBUILT = gettext_noop("The catalogue was rebuilt from here, and nobody has confirmed it yet.")
 ADDED = frozenset({"added", "back", "adopted", "completed"})
 
 
@@ -174,9 +169,6 @@ def confirm(one: Rebuild, actor: str) -> None:
         fresh = Rebuild.objects.filter(pk=one.pk, confirmed_at=None)
         if fresh.update(confirmed_at=timezone.now(), confirmed_by=actor[:150]):
             record(actor, "backups.rebuild.confirmed", one)
-            for frozen in Freeze.objects.open().filter(destination=one.destination):
-                if frozen.reasons == [{"text": REBUILT}]:
-                    freeze.thaw(frozen, reason="The rebuild was confirmed.", actor=actor)
             Plan.objects.filter(pk__in=one.plans).update(last_planned_at=timezone.now())
 
 

@@ -140,7 +140,7 @@ class Rows:
     def _fill(self, one: Set, reading: Reading, manifest: Manifest) -> None:
         """The columns of the set: the manifest, then the details, then the newest record."""
         one.identifier, one.attempt, one.reason = manifest.identifier, manifest.attempt, manifest.reason
-        one.state, one.capped = Set.State.COMPLETE, manifest.capped
+        one.state, one.capped, one.partial = Set.State.COMPLETE, manifest.capped, manifest.partial
         one.encrypted, one.recipients = manifest.encrypted, list(manifest.recipients)
         # Which tables it was asked for is not told; a plan that takes everything did not.
         one.partial, one.apart = manifest.partial, bool(manifest.partial and one.plan and not one.plan.tables)

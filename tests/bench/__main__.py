@@ -196,9 +196,31 @@ def memory(bench: Bench, stack: ExitStack) -> None:
         path.unlink()
 
 
+def rebuild(bench: Bench, stack: ExitStack) -> None:
+    """A catalogue of --sets sets from a local destination, on an empty machine."""
+    from backups import publish
+    from tests.bench import many_sets
+    from tests.bench.ours import peak
+
+    place, first, second = bench.memory / "sets", bench.directory / "first", bench.directory / "second"
+    first.mkdir(), second.mkdir()
+    with many_sets.own_database(first):
+        taken, identity = many_sets.one_set(place, bench.directory / "source")
+        many_sets.multiply(place, taken, bench.options.sets)
+        pem = publish.signing_key().public_pem
+    with many_sets.own_database(second):
+        seconds, row = many_sets.rebuild(place, identity, pem)
+    say(
+        f"\n### Rebuild of {bench.options.sets:,} sets\n\n| seconds | peak MB | sets | copies | verifications |\n|---|---|---|---|---|"
+    )
+    counts = [row.counts.get(name, 0) for name in ("sets added", "copies added", "verifications added")]
+    say(f"| {seconds:.0f} | {peak():.0f} | {' | '.join(f'{count:,}' for count in counts)} |")
+    for text in row.findings[:5]:
+        say(text)
+
+
 CASES = {
-    "mariadb": mariadb, "postgresql": postgresql, "files": files, "increments": increments, "memory": memory,
-}  # fmt: skip
+    "mariadb": mariadb, "postgresql": postgresql, "files": files, "increments": increments, "memory": memory, "rebuild": rebuild}  # fmt: skip
 
 
 def main() -> None:
@@ -207,6 +229,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=1200)
     parser.add_argument("--files", type=int, default=60000)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--sets", type=int, default=10_000)
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "drcenter.settings")
     import django

@@ -46,6 +46,7 @@ class Running:
             "DRC_STATE": str(self.state),
             "DRC_SECRET_KEY": settings.SECRET_KEY,
             "DRC_DATABASE_URL": database_url(),
+            "DRC_PROTECT_SELF": "False",
         }
 
     def start(self, *words: str) -> "Running":

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 
+from backups import generation
 from drcenter.management.keeper import keep
 from drcenter.management.supervisor import Part, Supervisor
 
@@ -23,6 +24,10 @@ EPILOG = """
 Ctrl-C or SIGTERM: running jobs stop as "cancelled", waiting ones stay in line, everything ends within
 seconds. A second Ctrl-C kills at once. Exit codes: 0 stopped, 1 could not start or something had to be killed.
 """
+
+
+PUT_BACK = """The database was put back from a backup: what it calls running is closed.
+Find what came after it: manage.py backup rebuild-catalog DESTINATION (docs/rebuild.md)"""
 
 
 class Command(BaseCommand):
@@ -39,6 +44,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         bind = None if options["no_web"] else options["bind"]
         _refuse_unready(bind)
+        if generation.begin():
+            self.stdout.write(PUT_BACK)
         # Connections do not survive a fork.
         connections.close_all()
         with _only_one():

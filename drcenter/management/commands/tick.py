@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from backups import generation
 from drcenter.jobs.ticks import EVERY, run_all
 from drcenter.management.output import one_stream
 
@@ -21,6 +22,8 @@ class Command(BaseCommand):
         parser.add_argument("--loop", action="store_true", help="go on until SIGTERM")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        # Before anything is taken for lost: a database that was put back calls running what ended long ago.
+        generation.begin()
         if not options["loop"]:
             run_all()
             return
