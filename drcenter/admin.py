@@ -1,5 +1,6 @@
 """Users and groups, in the panel's dress and in the audit trail."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.apps import apps
@@ -17,7 +18,7 @@ from drcenter.panel.acts import ActPage
 from drcenter.panel.look import Button, Fact, Record, Tone, Verdict
 from drcenter.panel.pages import PanelAdmin, address
 from drcenter.permissions import may
-from drcenter.signin import factors
+from drcenter.signin import factors, roles
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -62,6 +63,8 @@ class NamedRights:
         field = super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
         if db_field.name in {"permissions", "user_permissions"} and field is not None:
             field.label_from_instance = right_in_words
+            # Those of libraries mean nothing here: their rows have no pages.
+            field.queryset = field.queryset.filter(content_type__app_label__in=(*roles.SEEN_APPS, "auth"))
         return field
 
 
@@ -90,6 +93,26 @@ class UserAdmin(NamedRights, DjangoUserAdmin, PanelAdmin):  # type: ignore[misc,
     change_password_form = AdminPasswordChangeForm
     readonly_fields = ("last_login", "date_joined")
     list_display = ("username", "email", "is_active", "is_superuser", "last_login")
+
+    def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        rows = list(objs)
+        if any(row.pk == request.user.pk for row in rows):
+            return [], {}, set(), [_("You are signed in as this user: ask another administrator.")]
+        return super().get_deleted_objects(rows, request)
+
+    def obstacles(self, obj: User) -> list[str]:
+        others = User.objects.filter(is_active=True, is_superuser=True).exclude(pk=obj.pk)
+        if obj.is_superuser and not others.exists():
+            return [_("This is the last administrator: make another one first.")]
+        return []
+
+    def consequences(self, obj: User) -> list[str]:
+        return [
+            _("Nobody signs in with this name any more; the second factors go with it."),
+            _(
+                "What the audit trail, sets and recoveries say of this user stays. Switching off would be enough."
+            ),
+        ]
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(ResetFactors.as_view(model_admin=self))

@@ -59,7 +59,7 @@ def _after_the_newest(here: standing.PlanStanding) -> Verdict | None:
     if here.failed:
         return Verdict(
             _("last backup failed"), Tone.BAD, "error",
-            _("The newest good set is from %(time)s; the try after it went wrong.")
+            _("Newest good set: %(time)s. The try after it went wrong.")
             % {"time": words.ago(here.moment)},
         )  # fmt: skip
     if here.proving:

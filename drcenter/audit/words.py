@@ -19,6 +19,8 @@ ACTIONS = {
     "backups.rebuild.confirmed": gettext_noop("rebuilt catalogue confirmed"),
     "backups.rebuild.done": gettext_noop("catalogue rebuilt"),
     "backups.rebuild.requested": gettext_noop("rebuild of the catalogue requested"),
+    "backups.set.pinned": gettext_noop("set pinned"),
+    "backups.set.unpinned": gettext_noop("set unpinned"),
     "backups.signer.trusted": gettext_noop("earlier signing key trusted"),
     "backups.restore.cancelled": gettext_noop("restore cancelled"),
     "backups.restore.damaged": gettext_noop("restore met a damaged copy"),
