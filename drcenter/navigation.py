@@ -29,6 +29,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _page(_("Systems"), "dns", "systems.system"),
                 _page(_("Sources"), "database", "backups.source"),
                 _page(_("Plans"), "event_repeat", "backups.plan"),
+                _page(_("Profiles"), "checklist", "backups.profile"),
                 _page(_("Destinations"), "hard_drive", "backups.destination"),
                 _page(_("Retention classes"), "auto_delete", "backups.retention"),
             ],

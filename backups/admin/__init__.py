@@ -1,5 +1,25 @@
 """The app in the panel: one file for each kind of page."""
 
-from backups.admin import destinations, keys, plans, recoveries, sets, sources, systems, verifications
+from backups.admin import (
+    destinations,
+    keys,
+    plans,
+    profiles,
+    recoveries,
+    sets,
+    sources,
+    systems,
+    verifications,
+)
 
-__all__ = ["destinations", "keys", "plans", "recoveries", "sets", "sources", "systems", "verifications"]
+__all__ = [
+    "destinations",
+    "keys",
+    "plans",
+    "profiles",
+    "recoveries",
+    "sets",
+    "sources",
+    "systems",
+    "verifications",
+]

@@ -17,6 +17,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from backups import standing
 from backups.admin import retention
 from backups.admin.acts import BackUpNow, unencrypted_notice
+from backups.admin.looking import PlanContents
 from backups.admin.tables import sets_table
 from backups.admin.verdicts import set_verdict
 from backups.models import Plan, Source
@@ -28,12 +29,20 @@ from drcenter.panel.badge import badge
 from drcenter.panel.look import Button, Fact, Notice, Record, Tone, Verdict
 from drcenter.panel.pages import PanelAdmin, address
 from drcenter.panel.widgets import dress
+from drcenter.systems.models import System
 
 
 def back_up_button(request: HttpRequest, plan: Plan, style: str = "primary") -> list[Button]:
     if not permissions.may(request, permissions.RUN_PLAN):
         return []
     return [Button(_("Back up now"), address(plan, "back_up"), "backup", style)]
+
+
+def contents_button(request: HttpRequest, row: Plan | System) -> list[Button]:
+    """To the page that says what a set would contain."""
+    if not request.user.has_perm(permissions.RUN_PLAN):
+        return []
+    return [Button(_("What will it contain?"), address(row, "contents"), "inventory")]
 
 
 def plan_verdict(here: standing.PlanStanding) -> Verdict:
@@ -92,6 +101,11 @@ class PlanForm(forms.ModelForm):  # type: ignore[type-arg]
             raise ValidationError(
                 _("These sources belong to another system: %(names)s.") % {"names": ", ".join(strange)}
             )
+        if not data.get("profile") and not data.get("sources"):
+            raise ValidationError(_("Choose a profile, or at least one source."))
+        if data.get("profile") and data.get("sources"):
+            # Kept, they would come back when the profile is taken away: a surprise.
+            data["sources"] = Source.objects.none()
         return data
 
 
@@ -106,7 +120,7 @@ class PlanAdmin(PanelAdmin):
         "A plan says which sources are backed up when, to where, and how they are proven."
     )
     fieldsets = (
-        (None, {"fields": ("system", "name", "enabled", "sources", "tables", "destinations")}),
+        (None, {"fields": ("system", "name", "enabled", "profile", "sources", "tables", "destinations")}),
         (gettext_lazy("When"), {"fields": ("cron", "time_zone", "target_age_hours", "retry_lost")}),
         (gettext_lazy("How long"), {"fields": ("retention",)}),
         (
@@ -172,6 +186,8 @@ class PlanAdmin(PanelAdmin):
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(BackUpNow.as_view(model_admin=self))
         own = [path("<int:pk>/back-up-now/", page, name="backups_plan_back_up")]
+        contents = self.admin_site.admin_view(PlanContents.as_view(model_admin=self))
+        own.append(path("<int:pk>/contents/", contents, name="backups_plan_contents"))
         for name, view in retention.PAGES:
             page = self.admin_site.admin_view(view.as_view(model_admin=self))
             own.append(path(f"<int:pk>/{name}/", page, name=f"backups_plan_{name}"))
@@ -192,6 +208,7 @@ class PlanAdmin(PanelAdmin):
             facts=facts,
             buttons=[
                 *([] if job else back_up_button(request, obj)),
+                *contents_button(request, obj),
                 retention.retention_button(obj),
                 *cancel_button(request, job),
             ],

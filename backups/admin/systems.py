@@ -2,18 +2,20 @@
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
 from backups import standing
-from backups.admin.plans import back_up_button, plan_verdict
+from backups.admin.looking import SetUpCalendar, SystemContents
+from backups.admin.plans import back_up_button, contents_button, plan_verdict
 from backups.admin.tables import sets_table
 from backups.admin.verdicts import level_verdict
 from drcenter.panel import words
 from drcenter.panel.badge import badge
-from drcenter.panel.look import Link, Notice, Record, Table, Tone, Verdict
+from drcenter.panel.look import Button, Link, Notice, Record, Table, Tone, Verdict
 from drcenter.panel.pages import address
 from drcenter.systems.admin import SystemAdmin
 from drcenter.systems.models import System
@@ -66,17 +68,37 @@ class ProtectedSystemAdmin(SystemAdmin):
             _("It has no plan and no set: no data is lost."),
         ]
 
+    def get_urls(self) -> list[URLPattern]:
+        site = self.admin_site
+        contents = site.admin_view(SystemContents.as_view(model_admin=self))
+        calendar = site.admin_view(SetUpCalendar.as_view(model_admin=self))
+        return [
+            path("<int:pk>/contents/", contents, name="systems_system_contents"),
+            path("<int:pk>/calendar/", calendar, name="systems_system_calendar"),
+            *super().get_urls(),
+        ]
+
     def record(self, request: HttpRequest, obj: System) -> Record:
         here = standing.of_system(obj, timezone.now())
         job = here.jobs[0] if here.jobs else None
         return Record(
             verdict=system_verdict(here),
             notices=_notices(here),
-            buttons=back_up_button(request, here.plans[0].plan) if len(here.plans) == 1 else [],
+            buttons=[
+                *(back_up_button(request, here.plans[0].plan) if len(here.plans) == 1 else []),
+                *contents_button(request, obj),
+                *_calendar_button(request, obj),
+            ],
             tables=[_plans(request, here), sets_table(obj.sets.all()[:5], _("newest sets"))],
             job=job,
             live=job is not None,
         )
+
+
+def _calendar_button(request: HttpRequest, system: System) -> list[Button]:
+    if not request.user.has_perm(SetUpCalendar.permission):
+        return []
+    return [Button(_("Set up the calendar"), address(system, "calendar"), "calendar_month")]
 
 
 def _notices(here: standing.SystemStanding) -> list[Notice]:
