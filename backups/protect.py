@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from backups import engines
 from backups.look.proposal import Proposal, ProposedSource, identity
 from backups.models.plan import Destination, Plan, Source
+from backups.models.profile import Profile
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
 from drcenter.options import validated
@@ -53,25 +54,35 @@ def known_system(proposal: Proposal) -> System | None:
             return found
     known = _known_sources()
     return next(
-        (known[source.identity].system for source in proposal.sources if source.identity in known), None
+        (
+            known[source.identity].system
+            for source in proposal.sources
+            if source.identity in known and not source.of_machine
+        ),
+        None,
     )
 
 
 def new_sources(proposal: Proposal) -> list[ProposedSource]:
     """The sources of the proposal that no row has yet, reachable or not."""
-    known = _known_sources()
-    return [source for source in proposal.sources if source.identity not in known]
+    known, system = _known_sources(), known_system(proposal)
+    own = {identity(row.engine, row.options) for row in system.sources.all()} if system else set()
+    return [
+        source for source in proposal.sources if source.identity not in (own if source.of_machine else known)
+    ]
 
 
 def _known_sources() -> dict[tuple[object, ...], Source]:
     return {identity(row.engine, row.options): row for row in Source.objects.select_related("system")}
 
 
-def create(proposal: Proposal, actor: str, references: Mapping[str, str] | None = None) -> Protected:
+def create(
+    proposal: Proposal, actor: str, references: Mapping[str, str] | None = None, profile: str = ""
+) -> Protected:
     """Create the rows for everything new that can be reached, in one transaction with its audit entry.
 
     `references` maps an option to a reference given by the operator; other secrets are written to files
-    of mode 0600 below the state directory. Raises OperationFailed when there is nothing to create.
+    of mode 0600 below the state directory. `profile`: of the plan, if it is a new one. Raises OperationFailed when there is nothing to create.
     """
     sources = [source for source in new_sources(proposal) if source.problem is None]
     if not sources:
@@ -79,32 +90,36 @@ def create(proposal: Proposal, actor: str, references: Mapping[str, str] | None 
     written: list[Path] = []
     try:
         with transaction.atomic():
-            return _create(proposal, sources, actor, references or {}, written)
+            return _create(proposal, sources, actor, references or {}, written, profile)
     except BaseException:
         for path in written:
             path.unlink(missing_ok=True)
         raise
 
 
-def _create(
+def _create(  # noqa: PLR0913, PLR0917 - what `create` was given
     proposal: Proposal,
     sources: list[ProposedSource],
     actor: str,
     references: Mapping[str, str],
     written: list[Path],
+    profile: str,
 ) -> Protected:
     known = known_system(proposal)
     system = known or _system(proposal)
     places, is_new = _destinations()
-    plan = system.plans.filter(name=PLAN).first() or _plan(system, places)
+    plan = system.plans.filter(name=PLAN).first() or _plan(system, places, profile)
     done = Protected(system, plan, [], known is None, is_new, written)
     for source in sources:
         secrets = {
-            name: references.get(name) or _written(system, source, name, secret, written)
+            # What the operator names is the database's.
+            name: ("" if source.of_machine else references.get(name))
+            or _written(system, source, name, secret, written)
             for name, secret in source.secrets.items()
         }
         done.sources.append(_source(system, source, secrets))
-    plan.sources.add(*done.sources)
+    if plan.profile is None:
+        plan.sources.add(*done.sources)
     record(
         actor, "system.protect", system, sources=[row.name for row in done.sources], plan=str(plan),
         destinations=[place.name for place in places], place=proposal.directory or sources[0].target,
@@ -149,8 +164,9 @@ def _destinations() -> tuple[list[Destination], bool]:
     return [row], True
 
 
-def _plan(system: System, places: list[Destination]) -> Plan:
-    plan = _saved(Plan(system=system, name=PLAN, cron=CRON, time_zone=system.time_zone))
+def _plan(system: System, places: list[Destination], profile: str) -> Plan:
+    chosen = Profile.objects.get(slug=profile) if profile else None
+    plan = _saved(Plan(system=system, name=PLAN, cron=CRON, time_zone=system.time_zone, profile=chosen))
     plan.destinations.set(places)
     return plan
 

@@ -5,23 +5,27 @@ from pathlib import Path
 from django.utils.translation import gettext as _
 
 from backups.look import database_url, laravel
+from backups.look.machine import Machine
 from backups.look.proposal import Proposal, ProposedSource
 from backups.models.plan import Tier
 from drcenter.errors import OperationFailed
 from drcenter.secrets import Secret
 
-__all__ = ["Proposal", "ProposedSource", "look_at"]
+__all__ = ["Machine", "Proposal", "ProposedSource", "look_at"]
 
 SQLITE_HEADER = b"SQLite format 3\0"
 
 
-def look_at(place: str, password: Secret | None = None) -> Proposal:
-    """A proposal for a directory, a SQLite file or a database URL. Raises OperationFailed with the reason."""
+def look_at(place: str, password: Secret | None = None, machine: Machine | None = None) -> Proposal:
+    """A proposal for a directory, a SQLite file or a database URL. Raises OperationFailed with the reason.
+
+    With `machine`, of a Laravel application every tier that is found there: without, what is in its directory.
+    """
     if database_url.is_url(place):
         return database_url.look(place, password)
     path = Path(place).expanduser().absolute()
     try:
-        return _look_at_path(path.resolve(strict=True))
+        return _look_at_path(path.resolve(strict=True), machine)
     except OSError as error:
         raise OperationFailed(
             _("{path} cannot be read: {reason}.").format(path=path, reason=error.strerror),
@@ -30,7 +34,7 @@ def look_at(place: str, password: Secret | None = None) -> Proposal:
         ) from None
 
 
-def _look_at_path(path: Path) -> Proposal:
+def _look_at_path(path: Path, machine: Machine | None) -> Proposal:
     if path.is_file():
         return _look_at_file(path)
     if not any(path.iterdir()):
@@ -38,7 +42,7 @@ def _look_at_path(path: Path) -> Proposal:
             _("{path} is empty: there is nothing to protect.").format(path=path), permanent=True
         )
     if laravel.is_laravel(path):
-        return laravel.look(path)
+        return laravel.look(path, machine)
     return _look_at_directory(path)
 
 

@@ -10,6 +10,7 @@ from django.utils.translation import ngettext
 from backups.dotenv import Environment, parse
 from backups.look import surroundings
 from backups.look.laravel_database import database_source
+from backups.look.machine import Machine, further, services
 from backups.look.proposal import Proposal, ProposedSource
 from backups.models.plan import Tier
 from drcenter.errors import OperationFailed
@@ -28,6 +29,10 @@ REGENERATED = [
 # The application stays stopped while its files come back.
 MAINTENANCE = ["framework/down", "framework/maintenance.php"]
 CONFIGURATION = [".env", ".env.*", "config"]
+# Which versions of everybody else's code belong to it; also in the application's own source.
+MANIFESTS = [
+    "composer.json", "composer.lock", "package.json", "package-lock.json", "yarn.lock", "pnpm-lock.yaml",
+]  # fmt: skip
 # Directories of their own tier, where an application has them.
 SEPARATE = {
     "docs": Tier.DOCUMENTATION, "claudedocs": Tier.DOCUMENTATION, "scripts": Tier.SCRIPTS,
@@ -40,13 +45,16 @@ def is_laravel(root: Path) -> bool:
     return (root / "artisan").is_file()
 
 
-def look(root: Path) -> Proposal:
-    """What is there, and what to do about it. Raises OperationFailed only where nothing can be proposed."""
+def look(root: Path, machine: Machine | None = None) -> Proposal:
+    """What is there, and what to do about it; with `machine`, also what of the machine belongs to it.
+
+    Raises OperationFailed only where nothing can be proposed.
+    """
     environment, notes = _environment(root)
     proposal = Proposal(name=environment.get("APP_NAME") or root.name, directory=str(root), notes=notes)
     proposal.user = "" if (owner := surroundings.owner(root)) == "root" or owner.isdigit() else owner
     proposal.facts = _facts(root, environment, owner)
-    _propose_sources(root, environment, proposal)
+    _propose_sources(root, environment, proposal, machine)
     _propose_commands(environment, proposal)
     proposal.notes += _notes(root, environment)
     return proposal
@@ -122,31 +130,73 @@ def _git(root: Path) -> str:
     return f"{state.branch}, {changed}, {pushed}"
 
 
-def _propose_sources(root: Path, environment: Environment, proposal: Proposal) -> None:
+def _propose_sources(
+    root: Path, environment: Environment, proposal: Proposal, machine: Machine | None
+) -> None:
     separate = [name for name in SEPARATE if (root / name).is_dir() and not (root / name).is_symlink()]
     proposal.sources = [
-        _files("application", root, Tier.APPLICATION, exclude=[*REBUILT, *CONFIGURATION, *separate]),
-        _files("configuration", root, Tier.CONFIGURATION, only=CONFIGURATION),
+        _files(
+            "application",
+            root,
+            Tier.APPLICATION,
+            _("the code, without what is made again"),
+            exclude=[*REBUILT, *CONFIGURATION, *separate],
+        ),
+        _files(
+            "configuration",
+            root,
+            Tier.CONFIGURATION,
+            _("settings, keys, and the manifests of packages"),
+            only=[*CONFIGURATION, *MANIFESTS],
+        ),
     ]
     if (storage := root / "storage").is_dir():
         real = storage.resolve()
-        proposal.sources.append(_files("storage", real, Tier.STORAGE, exclude=REGENERATED, keep=MAINTENANCE))
+        proposal.sources.append(
+            _files(
+                "storage",
+                real,
+                Tier.STORAGE,
+                _("what people have uploaded"),
+                exclude=REGENERATED,
+                keep=MAINTENANCE,
+            )
+        )
     for name in separate:
-        proposal.sources.append(_files(name.replace("/", "-"), root / name, SEPARATE[name]))
+        proposal.sources.append(
+            _files(name.replace("/", "-"), root / name, SEPARATE[name], _("a directory of its own kind"))
+        )
     try:
         database = database_source(root, environment, _configuration(root))
     except OperationFailed as problem:
         database = ProposedSource("database", "", Tier.DATABASE, {}, target=_("database"), problem=problem)
+    database.reason = _("what the application has written")
     _leave_out_database(database, proposal)
     for source in proposal.sources:
         source.inspect()
     if database.problem is None:
         database.inspect()
     proposal.sources.append(database)
+    if machine is not None:
+        _propose_further(root, environment, proposal, machine)
 
 
-def _files(name: str, path: Path, tier: Tier, **options: list[str]) -> ProposedSource:
-    return ProposedSource(name, "files", tier, {"path": str(path), **options})
+def _propose_further(root: Path, environment: Environment, proposal: Proposal, machine: Machine) -> None:
+    """What goes beyond its own files and its database."""
+    more = further(root, environment, proposal.sources[-1], machine)
+    for source in more:
+        source.inspect()
+    proposal.sources += more
+    if names := services(environment):
+        proposal.notes.append(
+            _(
+                "The settings name external services: {names}. What is there is in no backup yet: add a source with the engine Command that exports it."
+            ).format(names=names)
+        )
+
+
+def _files(name: str, path: Path, tier: Tier, reason: str, **options: list[str]) -> ProposedSource:
+    return ProposedSource(name, "files", tier, {"path": str(path), **options}, reason=reason)
 
 
 def _leave_out_database(database: ProposedSource, proposal: Proposal) -> None:

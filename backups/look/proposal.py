@@ -18,6 +18,14 @@ IDENTITY: Mapping[str, tuple[str, ...]] = {
     "sqlite": ("path",),
     "mariadb": ("host", "port", "socket", "database"),
     "postgresql": ("host", "port", "database"),
+    "sqlite_schema": ("path",),
+    "mariadb_schema": ("host", "port", "socket", "database"),
+    "postgresql_schema": ("host", "port", "database"),
+    "certificates": ("path",),
+    "git": ("path",),
+    "redis": ("host", "port", "unix_socket"),
+    # One for each machine.
+    "information": (),
 }
 
 
@@ -38,6 +46,10 @@ class ProposedSource:
     target: str = ""
     findings: tuple[Finding, ...] = ()
     problem: OperationFailed | None = None
+    # Why it belongs into the sets, for people.
+    reason: str = ""
+    # It is the whole machine's, not this application's: another system on the machine may have it, too.
+    of_machine: bool = False
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -61,6 +73,7 @@ class ProposedSource:
             "engine": self.engine,
             "tier": str(self.tier),
             "target": self.target,
+            "reason": self.reason,
             "size": self.size,
             "findings": [finding.as_json() for finding in self.findings],
             "problem": self.problem.message if self.problem else "",

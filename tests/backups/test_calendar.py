@@ -64,9 +64,7 @@ def test_no_time_is_skipped_and_none_comes_twice(entry, zone, day, hours):
         assert len(times) == NAMED[entry.name]
     elif entry.name == "external":
         assert len(times) == hours * 2
-        assert {later - earlier for earlier, later in itertools.pairwise(times)} == {
-            timedelta(minutes=30)
-        }
+        assert {later - earlier for earlier, later in itertools.pairwise(times)} == {timedelta(minutes=30)}
     else:
         assert len(times) <= 1
 

@@ -11,7 +11,8 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
 from backups import cli
-from backups.look import Proposal, ProposedSource, look_at
+from backups.calendar import foresee, set_up, told
+from backups.look import Machine, Proposal, ProposedSource, look_at
 from backups.look.database_url import is_url, read
 from backups.models import RecoveryKey
 from backups.protect import Protected, create, known_system, new_sources
@@ -19,9 +20,13 @@ from drcenter.errors import OperationFailed
 from drcenter.secrets import Secret, is_reference, resolve
 
 FAILED, NEEDS_ATTENTION = 1, 3
+# The profile of the daily plan of the calendar.
+GOLDEN = "golden"
 EPILOG = """
   manage.py protect /var/www/my-laravel-app         look, show, ask, create
   manage.py protect /var/www/my-laravel-app --yes   do not ask
+  manage.py protect /var/www/my-laravel-app --yes --calendar   and the plans of the usual calendar
+  manage.py protect /var/www/my-laravel-app --directory-only   nothing of the machine around it
   manage.py protect mysql://backup@db1/shop         asks for the password
   manage.py protect postgresql://backup@db2/shop --password-ref file:/etc/drcenter/shop
   manage.py protect env:DATABASE_URL --yes          the URL is in that variable
@@ -46,6 +51,14 @@ class Command(BaseCommand):
         parser.add_argument("--yes", action="store_true", help="create without asking")
         parser.add_argument("--json", action="store_true", help="print JSON; creates only with --yes")
         parser.add_argument(
+            "--calendar", action="store_true",
+            help="add the plans of the usual calendar: daily, weekly, monthly, quarterly, and what else applies",
+        )  # fmt: skip
+        parser.add_argument(
+            "--directory-only", action="store_true",
+            help="propose nothing of the machine: no system configuration, certificates, Redis, git, information",
+        )  # fmt: skip
+        parser.add_argument(
             "--password-ref",
             default="",
             metavar="REFERENCE",
@@ -64,13 +77,16 @@ class Command(BaseCommand):
             sys.exit(code)
 
     def _protect(
-        self, place: str, name: str | None, yes: bool, json: bool, password_ref: str, **_rest: Any
-    ) -> int:
+        self, place: str, name: str | None, yes: bool, json: bool, password_ref: str, calendar: bool,
+        directory_only: bool, **_rest: Any,
+    ) -> int:  # fmt: skip
         if password_ref and not is_reference(password_ref):
             raise CommandError(
                 _("--password-ref takes env:NAME or file:/path, not the password itself."), returncode=2
             )
-        proposal = look_at(*self._resolved(place, password_ref))
+        proposal = look_at(
+            *self._resolved(place, password_ref), machine=None if directory_only else Machine()
+        )
         proposal.name = name or proposal.name
         new = new_sources(proposal)
         if json and not yes:
@@ -84,8 +100,10 @@ class Command(BaseCommand):
             self.stdout.write(_("Nothing was created."))
             return 0
         references = {"password": password_ref} if password_ref else {}
-        done = create(proposal, cli.actor(), references)
-        self._print_json(proposal, done) if json else self._report(done)
+        done = create(proposal, cli.actor(), references, profile=GOLDEN if calendar else "")
+        if calendar:
+            set_up(done.system, requested_by=cli.actor())
+        self._print_json(proposal, done) if json else self._report(done, calendar)
         return NEEDS_ATTENTION if attention(proposal, new) else 0
 
     # ------------------------------------------------------------------ what comes in
@@ -153,6 +171,8 @@ class Command(BaseCommand):
             return
         state = "" if is_new else " – " + _("protected already")
         write(f"  {source.name} ({source.tier.label}): {source.target}, {filesizeformat(source.size)}{state}")
+        if source.reason:
+            write(f"    {source.reason}")
         for finding in source.findings:
             write((style.ERROR if finding.caps else style.NOTICE)(f"    ! {finding.message}"))
             if finding.hint:
@@ -176,8 +196,11 @@ class Command(BaseCommand):
             )
         return NEEDS_ATTENTION
 
-    def _report(self, done: Protected) -> None:
+    def _report(self, done: Protected, calendar: bool) -> None:
         write = self.stdout.write
+        if calendar:
+            for one in foresee(done.system):
+                write(told(one))
         names = ", ".join(source.name for source in done.sources)
         text = (
             _("Created the system {system} with {sources}.")
