@@ -101,13 +101,13 @@ def _critical(system: System, entry: Entry, there: bool, tables: Sequence[str]) 
     databases = [
         source
         for source in system.sources.filter(enabled=True, tier=Tier.DATABASE).order_by("pk")
-        if "critical_tables" in source.build().options
+        if source.build().by_table
     ]
     named = [name for source in databases for name in source.options.get("critical_tables") or ()]
     wanted = tuple(dict.fromkeys([*tables] or named))
     obstacle = ""
     if not databases:
-        obstacle = _("The system has no database.")
+        obstacle = _("The system has no database whose tables can be taken alone.")
     elif not wanted:
         obstacle = _("No critical tables are named: name them in the sources of the databases, or here.")
     return Foreseen(entry, tuple(databases), wanted, there, "" if there else obstacle)
@@ -150,7 +150,8 @@ def _plan(system: System, one: Foreseen, places: Sequence[Destination], like: Pl
 
 def _retention(entry: Entry) -> Retention | None:
     if not entry.short:
-        return Retention.objects.filter(pk=standard_retention()).first()
+        standard = standard_retention()
+        return None if standard is None else Retention.objects.get(pk=standard)
     name, rules = SHORT
     return Retention.objects.get_or_create(name=name, defaults=rules)[0]
 

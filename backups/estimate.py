@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from backups import preflight
 from backups.engines.base import Finding
 from backups.models import Destination, Plan, Profile, Source, Tier
+from backups.tables import Chosen, choose
 from drcenter.errors import OperationFailed
 from drcenter.systems.models import System
 
@@ -108,7 +109,8 @@ class Estimate:
 def of_plan(plan: Plan) -> Estimate:
     """What the plan's next set will be."""
     tiers = plan.profile.tiers if plan.profile else ()
-    found = _looked(plan.system, list(plan.chosen().select_related("system")), tiers)
+    chosen = choose(list(plan.chosen().select_related("system")), plan.tables)
+    found = _looked(plan.system, chosen, tiers)
     found.stored = preflight.packed(found.plain, plan)
     found.places = _places(list(plan.destinations.filter(enabled=True)), found.stored)
     return found
@@ -117,26 +119,26 @@ def of_plan(plan: Plan) -> Estimate:
 def of_profile(system: System, profile: Profile) -> Estimate:
     """What a set of this profile would be, whether there is a plan for it or not."""
     sources = system.sources.filter(enabled=True, tier__in=profile.tiers).select_related("system")
-    found = _looked(system, list(sources.order_by("pk")), profile.tiers)
+    found = _looked(system, choose(list(sources.order_by("pk")), ()), profile.tiers)
     found.stored = preflight.packed(found.plain, None)
     found.places = _places(list(Destination.objects.filter(enabled=True)), found.stored)
     return found
 
 
-def _looked(system: System, sources: Sequence[Source], tiers: Sequence[str]) -> Estimate:
-    held = {source.tier for source in sources}
+def _looked(system: System, sources: Sequence[Chosen], tiers: Sequence[str]) -> Estimate:
+    held = {one.source.tier for one in sources}
     missing = {
         Tier(tier): str(HOW_TO_ADD[Tier(tier)]) for tier in Tier.values if tier in tiers and tier not in held
     }
-    return Estimate(system, [_line(source) for source in sources], missing)
+    return Estimate(system, [_line(one) for one in sources], missing)
 
 
-def _line(source: Source) -> Line:
+def _line(chosen: Chosen) -> Line:
     """Look at one source; that one cannot be read keeps no other from being looked at."""
-    began, target = time.monotonic(), ""
+    source, began, target = chosen.source, time.monotonic(), ""
     try:
         target = source.build().target
-        seen = preflight.look([source])[0].inspection
+        seen = preflight.look([chosen])[0].inspection
     except OperationFailed as problem:
         return Line(source, target, problem=problem, seconds=time.monotonic() - began)
     return Line(source, target, seen.size, tuple(seen.findings), seconds=time.monotonic() - began)

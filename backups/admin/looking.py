@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from backups import calendar, estimate
 from backups.models import Plan, Profile
@@ -164,6 +164,6 @@ class SetUpCalendar(ActPage):
 
     def perform(self, form: Any) -> str:
         plans = calendar.set_up(self.row, requested_by=self.actor, tables=form.cleaned_data["tables"])
-        added = ngettext("%(count)d plan was added.", "%(count)d plans were added.", len(plans))
-        messages.success(self.request, added % {"count": len(plans)})
+        names = ", ".join(plan.name for plan in plans) or _("none")
+        messages.success(self.request, _("Plans added by the calendar: %(names)s.") % {"names": names})
         return address(self.row)

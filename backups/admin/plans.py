@@ -40,7 +40,7 @@ def back_up_button(request: HttpRequest, plan: Plan, style: str = "primary") -> 
 
 def contents_button(request: HttpRequest, row: Plan | System) -> list[Button]:
     """To the page that says what a set would contain."""
-    if not request.user.has_perm(permissions.RUN_PLAN):
+    if not permissions.may(request, permissions.RUN_PLAN):
         return []
     return [Button(_("What will it contain?"), address(row, "contents"), "inventory")]
 
@@ -91,19 +91,22 @@ class PlanForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         data = dict(super().clean() or self.cleaned_data)
-        if data.get("tables") and not any(source.build().by_table for source in data.get("sources") or ()):
+        system = data["system"].pk if data.get("system") else self.instance.system_id
+        sources = data.get("sources") or ()
+        if profile := data.get("profile"):
+            sources = Source.objects.filter(system=system, tier__in=profile.tiers)
+        if data.get("tables") and not any(source.build().by_table for source in sources):
             self.add_error(
                 "tables", _("None of the plan's sources is a database whose tables can be taken alone.")
             )
-        system = data["system"].pk if data.get("system") else self.instance.system_id
         strange = [source.name for source in data.get("sources") or () if source.system_id != system]
         if system and strange:
             raise ValidationError(
                 _("These sources belong to another system: %(names)s.") % {"names": ", ".join(strange)}
             )
-        if not data.get("profile") and not data.get("sources"):
+        if not profile and not data.get("sources"):
             raise ValidationError(_("Choose a profile, or at least one source."))
-        if data.get("profile") and data.get("sources"):
+        if profile:
             # Kept, they would come back when the profile is taken away: a surprise.
             data["sources"] = Source.objects.none()
         return data

@@ -17,6 +17,7 @@ from drcenter.panel import words
 from drcenter.panel.badge import badge
 from drcenter.panel.look import Button, Link, Notice, Record, Table, Tone, Verdict
 from drcenter.panel.pages import address
+from drcenter.permissions import may
 from drcenter.systems.admin import SystemAdmin
 from drcenter.systems.models import System
 
@@ -96,7 +97,7 @@ class ProtectedSystemAdmin(SystemAdmin):
 
 
 def _calendar_button(request: HttpRequest, system: System) -> list[Button]:
-    if not request.user.has_perm(SetUpCalendar.permission):
+    if not may(request, SetUpCalendar.permission):
         return []
     return [Button(_("Set up the calendar"), address(system, "calendar"), "calendar_month")]
 

@@ -35,6 +35,8 @@ FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s ORDER BY TABLE_NAME
 
 class Plugin(mariadb.Plugin):
     label = cast(str, _("MariaDB / MySQL: schema and statistics only"))
+    # It is no database whose rows could be taken by table.
+    by_table = False
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)

@@ -41,6 +41,8 @@ WITHOUT_ROWS = "its definition counts its rows in, which are left out"
 
 class Plugin(postgresql.Plugin):
     label = cast(str, _("PostgreSQL: schema and statistics only"))
+    # It is no database whose rows could be taken by table.
+    by_table = False
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)

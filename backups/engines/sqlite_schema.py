@@ -34,6 +34,8 @@ QUERY = (
 
 class Plugin(sqlite.Plugin):
     label = cast(str, _("SQLite: schema and statistics only"))
+    # It is no database whose rows could be taken by table.
+    by_table = False
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)

@@ -109,7 +109,7 @@ def _system(machine: Machine) -> list[ProposedSource]:
         found.append(_files("system-configuration", machine.etc, Tier.SYSTEM, reason, names))
     if machine.crontabs.is_dir():
         reason = _("what cron runs for root, www-data and other users")
-        if os.access(machine.crontabs, os.R_OK | os.X_OK):
+        if os.access(machine.crontabs, os.R_OK | os.X_OK, effective_ids=True):
             found.append(_files("crontabs", machine.crontabs, Tier.SYSTEM, reason))
         else:
             found.append(_read_as_root("crontabs", machine, Tier.SYSTEM, reason))
@@ -121,7 +121,7 @@ def _certificates(machine: Machine) -> list[ProposedSource]:
     if not os.path.lexists(place):
         return []
     reason = _("keys and certificates of the web server, and when they expire")
-    if not os.access(place / "live", os.R_OK | os.X_OK) and (place / "live").exists():
+    if not os.access(place / "live", os.R_OK | os.X_OK, effective_ids=True) and (place / "live").exists():
         return [_read_as_root("certificates", machine, Tier.CERTIFICATES, reason)]
     options = {"path": str(place)}
     return [

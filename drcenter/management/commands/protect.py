@@ -76,7 +76,7 @@ class Command(BaseCommand):
         if code:
             sys.exit(code)
 
-    def _protect(
+    def _protect(  # noqa: PLR0913, PLR0917 - what was typed
         self, place: str, name: str | None, yes: bool, json: bool, password_ref: str, calendar: bool,
         directory_only: bool, **_rest: Any,
     ) -> int:  # fmt: skip

@@ -66,8 +66,8 @@ def test_shows_and_creates(run: Run, shop: Path) -> None:
 
 
 def test_twice_is_nothing_new(run: Run, shop: Path) -> None:
-    run(str(shop), "--yes")
-    code, text = run(str(shop), "--yes")
+    run(str(shop), "--yes", "--directory-only")
+    code, text = run(str(shop), "--yes", "--directory-only")
     assert code == 0
     assert "nothing new" in text
     assert Source.objects.count() == 4
@@ -89,17 +89,17 @@ def test_asks(shop: Path, monkeypatch: pytest.MonkeyPatch, answer: str, created:
 
 
 def test_json_looks_only_unless_told(run: Run, shop: Path) -> None:
-    code, text = run(str(shop), "--json")
+    code, text = run(str(shop), "--json", "--directory-only")
     assert (code, System.objects.exists()) == (0, False)
     assert json.loads(text)["new"] == ["application", "configuration", "storage", "database"]
-    code, text = run(str(shop), "--json", "--yes")
+    code, text = run(str(shop), "--json", "--yes", "--directory-only")
     found = json.loads(text)
     assert (found["system"], len(found["created"]), found["new"]) == ("shop-1", 4, [])
 
 
 def test_what_cannot_be_reached_is_said_in_the_exit_code(run: Run, shop: Path) -> None:
     (shop / "database" / "database.sqlite").unlink()
-    code, text = run(str(shop), "--yes")
+    code, text = run(str(shop), "--yes", "--directory-only")
     assert code == 3
     assert "NOT protected" in text
     assert Source.objects.count() == 3
@@ -160,3 +160,21 @@ def test_what_is_protected_and_cannot_be_reached_is_not_called_fine(run: Run, tm
     assert "NOT protected" not in text
     assert "nothing new" not in text
     assert run(f"sqlite:///{path}", "--json")[0] == 3
+
+
+def test_the_whole_machine_and_the_calendar(run: Run, shop: Path) -> None:
+    """What there is besides depends on the machine that runs the test: information is on every one."""
+    code, text = run(str(shop), "--yes", "--calendar")
+    assert code in {0, 3}, text
+    assert "packages, PHP modules, disks" in text
+    system = System.objects.get()
+    assert {"information", "metadata"} <= set(system.sources.values_list("name", flat=True))
+    plans = {plan.name: plan for plan in system.plans.select_related("profile")}
+    assert plans["daily"].profile.slug == "golden" and plans["monthly"].profile.slug == "ultimate"
+    assert {source.tier for source in plans["daily"].chosen()} == {
+        "application", "configuration", "storage", "database",
+    }  # fmt: skip
+    assert "external (every 30 minutes): left out." in text
+    before = Source.objects.count()
+    run(str(shop), "--yes", "--calendar")
+    assert (Source.objects.count(), system.plans.count()) == (before, len(plans))
