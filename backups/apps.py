@@ -24,6 +24,7 @@ class BackupsConfig(AppConfig):
             prune,
             rebuild,
             restore,
+            sweep,
             take,
             verify,
             watch,
@@ -38,6 +39,8 @@ class BackupsConfig(AppConfig):
         register_kind(restore.KIND, restore.restore_job, ended=restore.ended)
         register_kind(prune.KIND, prune.prune_job)
         register_kind(copies.KIND, copies.copy_job, ended=copies.ended)
+        register_kind(sweep.LOOK, sweep.look_job)
+        register_kind(sweep.KIND, sweep.sweep_job)
         register_kind(pins.KIND, pins.store_job, cluster="short")
         register_kind(rebuild.KIND, rebuild.rebuild_job, ended=rebuild.ended)
         register_tick("backups.identities", identities.forget_stale)
@@ -49,6 +52,7 @@ class BackupsConfig(AppConfig):
         register_tick("backups.watch", watch.watch_age)
         register_tick("backups.prune", prune.ask_due)
         register_tick("backups.pins", pins.store_due)
+        register_tick("backups.sweep", sweep.look_due)
         self._lock()
 
     def _lock(self) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import OutputWrapper
+from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
-from backups import cli, freeze, pins, prune, retention_words
+from backups import cli, freeze, pins, prune, retention_words, sweep
 from backups.keeping import Forecast, forecast
-from backups.models import Freeze, Plan, Set
+from backups.models import Destination, Freeze, Plan, Set
 from backups.retention import Decision
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import run_here
@@ -41,6 +42,10 @@ def add_arguments(act: Callable[[str, str], ArgumentParser]) -> None:
         pinning = act(name, text)
         pinning.add_argument("set", help=_("SYSTEM/SET"))
         pinning.add_argument("--reason", required=True, help=_("why; the audit trail keeps it"))
+
+    sweeping = act("sweep", _("find what broken-off runs left at destinations, and remove it"))
+    sweeping.add_argument("destination", nargs="?", help=_("only there"))
+    sweeping.add_argument("--yes", action="store_true", help=_("remove what the list shows as leftovers"))
 
 
 def plans_of(options: dict[str, Any]) -> list[Plan]:
@@ -173,4 +178,36 @@ def _set(options: dict[str, Any]) -> Set:
     return one
 
 
-ACTS: dict[str, Act] = {"prune": prune_plans, "thaw": thaw, "pin": pin, "unpin": unpin}
+def sweep_places(out: OutputWrapper, options: dict[str, Any]) -> int:
+    places = Destination.objects.filter(enabled=True)
+    if options["destination"]:
+        places = Destination.objects.filter(name=options["destination"])
+        if not places:
+            known = cli.listed(Destination.objects.values_list("name", flat=True), _("none"))
+            raise cli.usage(_("There is no such destination. There are: %(known)s") % {"known": known})
+    codes = [_sweep(out, place, remove=options["yes"]) for place in places]
+    return max(codes, key=(cli.FINE, cli.NEEDS_ATTENTION, cli.FAILED).index, default=cli.FINE)
+
+
+def _sweep(out: OutputWrapper, place: Destination, *, remove: bool) -> int:
+    """The list comes first, also when it is removed then."""
+    found = sweep.look(place)
+    going = [row for row in found if not row.kept_because]
+    out.write(_("%(place)s: %(count)d leftovers") % {"place": place, "count": len(going)})
+    for row in found:
+        what = _("stays: %(why)s") % {"why": _(row.kept_because)} if row.kept_because else _("leftover")
+        size = filesizeformat(row.size).replace("\xa0", " ")
+        out.write(f"  {row.prefix}  {row.objects_count}  {size}  {row.newest_at:%Y-%m-%d %H:%MZ}  {what}")
+    if not going or not remove:
+        if going:
+            out.write(_("Nothing was removed. With --yes the leftovers are."))
+        return cli.NEEDS_ATTENTION if going else cli.FINE
+    with kept_here():
+        job = sweep.request(place, requested_by=cli.actor())
+    job = run_here(job, sys.stdout, cli.actor())
+    if job.state != State.SUCCEEDED:
+        out.write(f"{shown(job.message)} {shown(job.hint)}".strip())
+    return cli.FINE if job.state == State.SUCCEEDED else cli.FAILED
+
+
+ACTS: dict[str, Act] = {"prune": prune_plans, "thaw": thaw, "pin": pin, "unpin": unpin, "sweep": sweep_places}

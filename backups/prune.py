@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 from backups import freeze, layout, locking, rebuild, retention_words
 from backups.destinations.base import Destination as DestinationPlugin
 from backups.destinations.base import NotThere, Role, Stored
+from backups.erase import erase
 from backups.keeping import Forecast, forecast
 from backups.models import Copy, Destination, Freeze, Plan, Recovery, Set, Verification
 from drcenter.audit.record import record
@@ -197,7 +198,7 @@ class _Run:
             store = copy.destination.build(Role.PRUNE)
             if self._locked(store, copy) or not _mark(copy):
                 return
-            self._delete(store, copy.set.prefix)
+            erase(store, copy.set.prefix, self.context.check)
         except OperationFailed as error:
             self.faults[copy.destination_id] = error
             self.context.log(f"{copy}: {error}", "error")
@@ -218,19 +219,6 @@ class _Run:
             _("%(copy)s is locked until %(until)s.") % {"copy": copy, "until": f"{until:%Y-%m-%d %H:%M}Z"}
         )
         return True
-
-    def _delete(self, store: DestinationPlugin, prefix: str) -> None:
-        """The manifest first, every version of everything, and unfinished uploads. Raises OperationFailed."""
-        versions = sorted(store.list_versions(prefix), key=lambda one: one.key != prefix + layout.MANIFEST)
-        for one in versions:
-            self.context.check()
-            store.delete_version(one.key, one.version)
-        store.abort(prefix)
-        if (left := next(iter(store.list_versions(prefix)), None)) is not None:
-            raise OperationFailed(
-                _("The destination still lists %(key)s.") % {"key": left.key},
-                _("It is looked at again with the next run."),
-            )
 
     def _removed(self, copy: Copy, reason: str) -> None:
         with transaction.atomic():

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
 from backups import trial_job
+from backups.admin.leftovers import PAGES, leftovers_table, sweep_buttons
 from backups.admin.places import destination_target
 from backups.admin.verdicts import canary_verdict
 from backups.destinations import destinations
@@ -71,7 +72,11 @@ class DestinationAdmin(OptionsAdmin, PanelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(Check.as_view(model_admin=self))
-        return [path("<int:pk>/check/", page, name="backups_destination_check"), *super().get_urls()]
+        own = [path("<int:pk>/check/", page, name="backups_destination_check")]
+        for name, view in PAGES:
+            page = self.admin_site.admin_view(view.as_view(model_admin=self))
+            own.append(path(f"<int:pk>/{name}/", page, name=f"backups_destination_{name}"))
+        return [*own, *super().get_urls()]
 
     def obstacles(self, obj: Destination) -> list[str]:
         count = obj.copies.count()
@@ -107,7 +112,12 @@ class DestinationAdmin(OptionsAdmin, PanelAdmin):
             )  # fmt: skip
         allowed = may(request, Check.permission)
         buttons = [Button(_("Test"), address(obj, "check"), "network_check", post=True)] if allowed else []
-        return Record(verdict, facts=facts, buttons=buttons, tables=_last_trial(obj))
+        return Record(
+            verdict,
+            facts=facts,
+            buttons=[*buttons, *sweep_buttons(request, obj)],
+            tables=[*_last_trial(obj), *leftovers_table(obj)],
+        )
 
 
 def _last_trial(destination: Destination) -> list[Table]:

@@ -43,6 +43,7 @@ EPILOG = """
   manage.py backup prune [SYSTEM]                exit code 3 when it has stopped itself
   manage.py backup copy shop offsite             its newest set; --newest 3: the newest good ones of every plan
   manage.py backup test-destination vault        put, read back, list, lock, be refused to delete, clean up
+  manage.py backup sweep [DESTINATION] [--yes]   what broken-off runs left there
   manage.py backup pin shop/20260102T030405Z-1a2b3c4d-a1 --reason "the audit of 2026"
   manage.py backup rebuild-catalog /mnt/sets --identity id.txt --signing-key kit.txt
 
