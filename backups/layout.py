@@ -78,23 +78,9 @@ class Identifier:
         return cls(began_at, match[2], int(match[3]))
 
 
-# So many characters of an attempt's token say which DR Center it is of: two may write to one place.
-OWNER = 4
-
-
-def new_identifier(now: datetime, attempt: int, owner: str = "") -> str:
-    """The folder of a new attempt; no other attempt has the same, on any machine.
-
-    `owner`: the fingerprint of the key that signs, in hexadecimal digits; its first ones mark the attempt.
-    """
-    mark = owner[:OWNER]
+def new_identifier(now: datetime, attempt: int, mark: str = "") -> str:
+    """The folder of a new attempt; no other has the same. Its token begins with `mark` (backups.signing.mark)."""
     return str(Identifier(now, mark + secrets.token_hex(4)[len(mark) :], attempt))
-
-
-def is_marked(identifier: str, owner: str) -> bool:
-    """Whether the attempt is of that DR Center, as far as its name says."""
-    found = Identifier.parse(identifier)
-    return found is not None and found.token[:OWNER] == owner[:OWNER]
 
 
 def part_key(order: int, source: str, part: str, suffix: str, *, encrypted: bool) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import aftermath, engines, layout, publish, take
+from backups import aftermath, engines, layout, publish, signing, take
 from backups.engines.base import Engine, Gone, Untouched
 from backups.foretell import as_typed
 from backups.models import Part, Plan, Recovery, Set, Source
@@ -336,7 +336,8 @@ def _safety_row(recovering: Recovering) -> Set:
     plan = _safety_plan(recovering)
     one = Set.objects.create(
         system=recovering.set.system, plan=plan, reason=Set.Reason.SAFETY, state=Set.State.RUNNING, attempt=1,
-        identifier=layout.new_identifier(timezone.now(), 1, publish.signing_key().fingerprint), started_at=timezone.now(),
+        identifier=layout.new_identifier(timezone.now(), 1, signing.mark(publish.signing_key().fingerprint)),
+        started_at=timezone.now(),
         job=recovering.context.job, encrypted=plan is None or plan.encrypt,
     )  # fmt: skip
     recovering.mine().update(safety_set=one)

@@ -46,6 +46,16 @@ class SigningKey:
         return fingerprint(self.public_pem)
 
 
+def mark(fingerprint: str) -> str:
+    """What the names of this DR Center's attempts begin with: two may write to one place."""
+    return fingerprint[:4]
+
+
+def is_marked(identifier: str, fingerprint: str) -> bool:
+    """Whether an attempt is of the DR Center with that key, as far as its name says."""
+    return identifier.partition("-")[2].startswith(mark(fingerprint))
+
+
 def load_or_create(path: Path) -> SigningKey:
     """The key in `path`, made now if there is none, with mode 0600.
 

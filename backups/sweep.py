@@ -20,6 +20,7 @@ from backups.destinations.base import Destination as DestinationPlugin
 from backups.destinations.base import Role, Stored
 from backups.erase import erase
 from backups.models import Copy, Destination, Leftover, Set
+from backups.signing import is_marked
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext
@@ -145,7 +146,7 @@ def why_kept(destination: Destination, folder: Folder, now: datetime) -> str:
         }.get(Copy.State(copy.state))  # fmt: skip
         if kept:
             return kept
-    if not any(layout.is_marked(folder.where.identifier, key) for key in trust.trusted().keys):
+    if not any(is_marked(folder.where.identifier, key) for key in trust.trusted().keys):
         return FOREIGN
     # Of a clock that was set back the age is negative: that is young, too.
     return YOUNG if now - folder.written_at < GRACE else ""

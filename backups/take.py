@@ -24,6 +24,7 @@ from backups import (
     proof,
     publish,
     readback,
+    signing,
 )
 from backups.aftermath import abandon, ended, fail, withdraw_copy
 from backups.decode import Damaged
@@ -95,7 +96,7 @@ def _begin(context: JobContext, pk: int) -> Taking:
     attempt = known.attempt + 1
     won = Set.objects.filter(pk=pk, attempt=attempt - 1, state=Set.State.WAITING).update(
         attempt=attempt, state=Set.State.RUNNING, started_at=now, job=context.job, message="", hint="",
-        identifier=layout.new_identifier(now, attempt, publish.signing_key().fingerprint),
+        identifier=layout.new_identifier(now, attempt, signing.mark(publish.signing_key().fingerprint)),
     )  # fmt: skip
     if not won:
         raise OperationFailed(_("This set is not waiting any more."), permanent=True)

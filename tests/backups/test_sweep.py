@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from backups import layout, publish, sweep, take
+from backups import layout, publish, signing, sweep, take
 from backups.destinations import _s3_upload
 from backups.destinations.local import Plugin as Local
 from backups.models import Copy, Destination, Leftover, Set
@@ -35,7 +35,7 @@ def bucket(s3_keys, s3_port):
 def attempt(destination, *, age=timedelta(), owner=None, names=("parts/01-a-b.tar.zst", "restore.sh")) -> str:
     """The folder of an attempt that began so long ago, and has no manifest."""
     owner = publish.signing_key().fingerprint if owner is None else owner
-    prefix = f"shop/{layout.new_identifier(timezone.now() - age, 1, owner)}/"
+    prefix = f"shop/{layout.new_identifier(timezone.now() - age, 1, signing.mark(owner))}/"
     store = destination.build()
     for name in names:
         store.put(prefix + name, io.BytesIO(b"half"))
@@ -80,7 +80,7 @@ def test_what_is_left_is_found_after_a_day_and_removed(request, place, plan, tim
 
 def test_unfinished_uploads_alone_are_found(bucket, s3_port, time_machine):
     place = bucket.build().inner._place
-    name = f"drc/shop/{layout.new_identifier(timezone.now(), 1, publish.signing_key().fingerprint)}/parts/01-a-b.x.zst"
+    name = f"drc/shop/{layout.new_identifier(timezone.now(), 1, signing.mark(publish.signing_key().fingerprint))}/parts/01-a-b.x.zst"
     place.client.create_multipart_upload(Bucket=place.bucket, Key=name)
     assert list(looked(bucket).values()) == [sweep.YOUNG]
     time_machine.shift(25 * 3600)
@@ -118,7 +118,7 @@ def test_sets_that_are_taken_carry_the_mark_of_this_dr_center(plan, destination,
     run_job(job.pk)
     one = Set.objects.get()
     assert one.state == Set.State.COMPLETE, one.message
-    assert layout.is_marked(one.identifier, publish.signing_key().fingerprint)
+    assert signing.is_marked(one.identifier, publish.signing_key().fingerprint)
     assert looked(destination) == {}
 
 
