@@ -42,7 +42,7 @@ def whole(copy: ReadableCopy, one: Set, content: Mapping[str, Any]) -> dict[str,
 
     The details of an increment say what changed since an earlier set; those of the earlier ones are read for the
     rest, each by the digest that the one after it names. `first` is the witness of the full set that a chain begins
-    with. Raises Damaged, NotThere, Unreadable, WrongIdentity.
+    with. `whole`: everything can be read, other than right after it was taken. Raises Damaged, NotThere, Unreadable, WrongIdentity.
     """
     known: dict[str, Mapping[str, Any]] = {}
     sources = {
@@ -73,7 +73,7 @@ def _whole(
     for increment in reversed(increments):
         witness = joined(witness, Witness.from_json(increment["witness"]), increment["removed"])
     rest = {key: value for key, value in detail.items() if key not in {"since", "removed"}}
-    return {**rest, "witness": witness.as_json(), "first": first.as_json()}
+    return {**rest, "witness": witness.as_json(), "first": first.as_json(), "whole": True}
 
 
 def _details(copy: ReadableCopy, one: Set, since: Mapping[str, Any]) -> Mapping[str, Any]:

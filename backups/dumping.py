@@ -15,7 +15,7 @@ from django.db import connections
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import increments, preflight, repeating
+from backups import increments, preflight, repeating, sharing
 from backups.destinations.base import Destination
 from backups.engines.base import PartSpec
 from backups.models import Source
@@ -62,6 +62,8 @@ def _dump(taking: Taking, looked: preflight.Looked, hands: Hands) -> None:
             witness = snapshot.witness()
         taking.found(source.name, snapshot.findings())
         taking.note_source(looked, snapshot, witness)
+        if taking.plan.store_once:
+            taking.witnesses[source.name] = sharing.digest(witness)
 
 
 def _store(taking: Taking, source: Source, spec: PartSpec, hands: Hands, expected: int) -> None:
@@ -71,8 +73,15 @@ def _store(taking: Taking, source: Source, spec: PartSpec, hands: Hands, expecte
     )
     put = partial(hands.destination.put, taking.set.prefix + key, expected_size=expected)
     stored = repeating.stored(taking, source.name, spec, put, encoding)
-    taking.add_part(source, spec, order, key, stored)
     taking.log(f"{key}: {stored.plain_size:,} → {stored.stored_size:,} bytes, {stored.seconds:.1f} s")
+    same = sharing.shared(taking, source, spec.name, stored)
+    if same is not None and sharing.forget(taking, hands.destination, key):
+        taking.add_reference(source, same.set, same, order)
+        taking.log(
+            _("%(key)s is the same as in %(set)s, and stored there only.") % {"key": key, "set": same.set}
+        )
+        return
+    taking.add_part(source, spec, order, key, stored)
 
 
 # ---------------------------------------------------------------------------- side by side

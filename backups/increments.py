@@ -79,7 +79,7 @@ def _base(taking: Taking, source: Source) -> Base:
     _refuse_other_keys(taking, last)
     _refuse_incomplete(taking, last)
     links = _links(last, parts)
-    _refuse_missing(taking, links)
+    refuse_missing(taking, links)
     _refuse_long(taking, links, parts)
     return Base(last, parts, index)
 
@@ -106,8 +106,11 @@ def _refuse_incomplete(taking: Taking, last: Set) -> None:
         raise NeedsFull("The last set was incomplete, or differed from its source.")
 
 
-def _refuse_missing(taking: Taking, links: Sequence[Set]) -> None:
-    """The whole chain has to lie where this set is written, and to be known wherever copies of it go."""
+def refuse_missing(taking: Taking, links: Sequence[Set]) -> None:
+    """The whole chain has to lie where this set is written, and to be known wherever copies of it go.
+
+    Raises NeedsFull, which names what is missing where.
+    """
     here = taking.copy_row.destination
     for link in links:
         states = dict(link.copies.values_list("destination_id", "state"))

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from backups import chains, engines
+from backups import chains, engines, sharing
 from backups.engines.base import Engine, NoScratch
 from backups.judging import DoesNotRestore, judged
 from backups.leftovers import held_directory
@@ -21,7 +21,7 @@ from backups.models import Copy, Level, Part, Set, Verification
 from backups.models.level import at_least
 from backups.placing import by_source, place_source
 from backups.readback import ReadableCopy
-from backups.references import owner_of
+from backups.references import owner_of, refer
 from backups.witness import Witness, differences, limited
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
@@ -87,6 +87,9 @@ def _prove_source(
     if detail is None:
         raise DoesNotRestore("The details of the set do not know this source.", permanent=True)
     expected = Witness.from_json(detail["witness"])
+    if not detail.get("whole") and "since" not in detail and any(owner_of(part.key) for part in parts):
+        outcome.notes.append(_proven_before(parts, expected))
+        return
     engine, facts = engines.build(detail["engine"], detail["options"]), detail["facts"]
     # Right after it was taken an increment is restored alone: the sets before it cannot be read here.
     since = detail.get("since")
@@ -113,6 +116,30 @@ def _prove_source(
     if since:
         outcome.facts[name]["since"] = since["set"]
         outcome.notes.append(_proven_so_far(parts[0].set, name, since["set"], len(expected.contents)))
+
+
+def _proven_before(parts: Sequence[Part], witness: Witness) -> str:
+    """Right after it was taken: what an earlier set shows of a source whose dump is the same, in a sentence.
+
+    Raises NoScratch when that set is not proven, or its source held something else that the dump does not tell.
+    """
+    one, name = parts[0].set, parts[0].source_name
+    keys = {part.key for part in parts}
+    for earlier in Set.objects.complete().filter(needed_by=one).order_by("-started_at"):
+        its = earlier.parts.filter(source_name=name)
+        same = {refer(earlier.identifier, part.key) for part in its} == keys
+        if (
+            same
+            and earlier.witnesses.get(name) == sharing.digest(witness)
+            and earlier.best_level() == Level.PROVEN
+        ):
+            return _(
+                "%(name)s: the dump is byte for byte that of %(set)s, which is proven, and the source held the same."
+            ) % {"name": name, "set": earlier}
+    raise NoScratch(
+        _("Parts of it are those of earlier sets, which cannot be read here."),
+        _("Verify with an identity: then it is restored."),
+    )
 
 
 def _proven_so_far(one: Set, name: str, earlier: str, count: int) -> str:

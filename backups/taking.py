@@ -60,6 +60,8 @@ class Taking:
         # The sets that sources are stored as increments on, and what the next increments need to know.
         self.bases: dict[str, Set] = {}
         self.indexes: list[tuple[Source, bytes]] = []
+        # Of plans that store unchanged parts once: digests of the sources' witnesses.
+        self.witnesses: dict[str, str] = {}
         self.findings: list[dict[str, Any]] = []
         self.timings: dict[str, float] = {}
         # What the set's own log is made of.
@@ -131,6 +133,10 @@ class Taking:
         """The copy, with the ephemeral identity that opens it now."""
         return ReadableCopy(self.destination, self.set.prefix, self.identities)
 
+    def readable_of(self, earlier: Set) -> ReadableCopy:
+        """The copy of an earlier set at the same destination: to look at, since nothing here opens it."""
+        return ReadableCopy(self.destination, earlier.prefix)
+
     # ------------------------------------------------------------------ for whom
 
     @property
@@ -150,9 +156,7 @@ class Taking:
 
     def next_key(self, source: Source, spec: PartSpec) -> tuple[int, str]:
         """The place of a part in the order of the restore, and its key."""
-        with self.adding:
-            self._orders += 1
-            order, encrypted = self._orders, bool(self.recipients)
+        order, encrypted = self._next_order(), bool(self.recipients)
         return order, layout.part_key(order, source.name, spec.name, spec.suffix, encrypted=encrypted)
 
     def add_part(self, source: Source, spec: PartSpec, order: int, key: str, stored: StoredPart) -> None:
@@ -170,23 +174,16 @@ class Taking:
         """The source is stored as an increment on `base`: these parts of the earlier sets come before its own."""
         self.bases[source.name] = base
         for part in parts:
-            self.add_reference(source, base, part)
+            self.add_reference(source, base, part, self._next_order())
 
-    def add_reference(self, source: Source, earlier: Set, part: Part) -> None:
-        """A part of the set `earlier` is one of this set, too."""
-        known = (
-            "name",
-            "suffix",
-            "engine",
-            "tier",
-            "plain_size",
-            "plain_blake3",
-            "stored_size",
-            "stored_sha256",
-        )
+    def _next_order(self) -> int:
         with self.adding:
             self._orders += 1
-            order = self._orders
+            return self._orders
+
+    def add_reference(self, source: Source, earlier: Set, part: Part, order: int) -> None:
+        """A part of the set `earlier` is one of this set, too."""
+        known = ("name", "suffix", "engine", "tier", "plain_size", "plain_blake3", "stored_size", "stored_sha256")  # fmt: skip
         self.parts.append(
             Part(
                 set=self.set, source=source, source_name=source.name, order=order,

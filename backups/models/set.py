@@ -101,6 +101,8 @@ class Set(models.Model):
     # `snapshot` all of them are as at "from".
     moments = models.JSONField(_("moments of the sources"), default=dict, blank=True, editable=False)
     removed_at = models.DateTimeField(_("removed at"), null=True, blank=True)
+    # {source: digest of its witness}, of plans that store unchanged parts once: what an earlier proof has shown.
+    witnesses = models.JSONField(default=dict, blank=True, editable=False)
     timings = models.JSONField(_("timings"), default=dict, blank=True)
     message = models.TextField(_("message"), blank=True)
     hint = models.TextField(_("hint"), blank=True)
