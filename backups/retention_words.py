@@ -58,7 +58,10 @@ DOUBTS = {
 def reason(one: Reason) -> str:
     what = one.what
     if one.why in (Why.DAY, Why.DAY_OF_OTHER):
-        what = date_format(date.fromisoformat(what), "D, Y-m-d")
+        day = date.fromisoformat(what)
+        what = f"{date_format(day, 'D')}, {date_format(day, 'DATE_FORMAT')}"
+    elif one.why in (Why.MONTH, Why.MONTH_OF_OTHER):
+        what = date_format(date.fromisoformat(f"{what}-01"), "F Y")
     elif one.why is Why.BEST:
         what = str(Level(what).label) if what in Level.values else _("one")
     return _(REASONS[one.why]) % {"what": what}

@@ -16,9 +16,9 @@ from backups.engines import engines
 from backups.engines.base import Inspection
 from backups.models import Set, Source
 from drcenter.audit.record import record as audit
+from drcenter.deadline import within
 from drcenter.panel import words
 from drcenter.panel.acts import ActPage
-from drcenter.panel.deadline import within
 from drcenter.panel.look import Button, Record, Tone, Verdict
 from drcenter.panel.options import OptionsAdmin
 from drcenter.panel.pages import PanelAdmin, address

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from urllib.parse import unquote
 
 from django.utils.translation import gettext as _
 
+from drcenter.deadline import TooLate, within
 from drcenter.errors import OperationFailed
 from drcenter.notify.models import Channel, Event
 from drcenter.secrets import REDACTED, redact, resolve
@@ -23,23 +23,16 @@ LONGEST = 15.0
 def send(channel: Channel, event: str, title: str, body: str) -> None:
     """Send it within LONGEST seconds. Raises OperationFailed, without anything of the channel's address."""
     url = resolve(channel.url).reveal()
-    outcome: list[str | None] = []
-
-    def act() -> None:
-        outcome.append(_notify(url, event, title, body or title))
-
-    # Left alone when it hangs: it ends with its worker.
-    thread = threading.Thread(target=act, name=f"channel-{channel.pk}", daemon=True)
-    thread.start()
-    thread.join(LONGEST)
-    if not outcome:
+    try:
+        reason = within(lambda: _notify(url, event, title, body or title), LONGEST)
+    except TooLate:
         raise OperationFailed(
             _("The channel did not answer within %(seconds)d s.") % {"seconds": LONGEST},
             _("Check that this machine can reach it."),
-        )
-    if outcome[0] is not None:
+        ) from None
+    if reason is not None:
         raise OperationFailed(
-            _("The channel did not take the message: %(reason)s") % {"reason": outcome[0]},
+            _("The channel did not take the message: %(reason)s") % {"reason": reason},
             _("Compare its address with Apprise's list of services, and send a test message from its page."),
         )
 

@@ -6,8 +6,8 @@ import time
 import pytest
 from django.utils import translation
 
+from drcenter.deadline import HANGING, within
 from drcenter.errors import OperationFailed
-from drcenter.panel.deadline import HANGING, within
 
 
 def test_what_is_returned_and_raised_in_time_passes_through():

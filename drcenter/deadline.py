@@ -1,4 +1,4 @@
-"""What a page asks of another machine, with a deadline: a server that hangs must not hang the panel."""
+"""What is asked of another machine, with a deadline: one that hangs must not hang whoever asks."""
 
 from collections.abc import Callable
 from threading import Semaphore, Thread
@@ -17,13 +17,17 @@ _free = Semaphore(HANGING)
 T = TypeVar("T")
 
 
+class TooLate(OperationFailed):
+    """It did not end in time; whether it still will, nobody hears."""
+
+
 def within(act: Callable[[], T], seconds: float = SECONDS) -> T:
-    """What `act` returns or raises. Raises OperationFailed when it takes longer: it then ends unheard.
+    """What `act` returns or raises. Raises TooLate when it takes longer.
 
     `act` runs in a thread of its own and must not touch rows.
     """
     if not _free.acquire(blocking=False):
-        raise OperationFailed(
+        raise TooLate(
             _("Several places that were asked before do not answer yet."),
             _("Wait a minute; look at the network between this machine and them."),
         )
@@ -47,7 +51,7 @@ def within(act: Callable[[], T], seconds: float = SECONDS) -> T:
     if failed:
         raise failed[0]
     if not outcome:
-        raise OperationFailed(
+        raise TooLate(
             _("No answer within %(seconds)d s.") % {"seconds": seconds},
             _("Look whether address and port are right, and whether a firewall swallows the question."),
         )
