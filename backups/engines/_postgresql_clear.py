@@ -21,7 +21,7 @@ MAINTENANCE = ("postgres", "template1", "defaultdb")
 LOCK_TIMEOUT = "60s"
 
 TABLES = """
-SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), n.nspname || '.' || c.relname FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND <user schema> AND pg_catalog.pg_has_role(c.relowner, 'USAGE') ORDER BY 1
 """
@@ -165,13 +165,14 @@ def ensure_empty(connection: Connection, address: Address, schemas: Sequence[str
         )
 
 
-def require_unlocked(address: Address, schemas: Sequence[str]) -> None:
+def require_unlocked(address: Address, schemas: Sequence[str], only: Sequence[str] = ()) -> None:
     """Raises Untouched while others use a table that the load would drop: it would wait as long, and fail.
 
     What this user may not lock, the load will tell.
     """
     with connected(address) as connection:
-        tables = connection.execute(render(TABLES, schemas).encode()).fetchall()
+        found = connection.execute(render(TABLES, schemas).encode()).fetchall()
+        tables = [(name,) for name, label in found if not only or label in only]
         try:
             connection.execute("BEGIN")
             connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())

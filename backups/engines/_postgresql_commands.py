@@ -45,6 +45,9 @@ class Selection:
     without: Sequence[str] = ()
     without_rows: Sequence[str] = ()
     large_objects: bool = True
+    # Only these tables, and only these sections of a dump; none: all.
+    tables: Sequence[str] = ()
+    sections: Sequence[str] = ()
 
 
 def dump_command(pg_dump: str, address: Address, snapshot: str, selection: Selection) -> Command:
@@ -53,6 +56,8 @@ def dump_command(pg_dump: str, address: Address, snapshot: str, selection: Selec
     # A tablespace is a directory of the source's machine; a subscription would start to replicate.
     argv += ["--no-tablespaces", "--no-subscriptions"]
     argv += [f"--schema={quoted(name)}" for name in selection.schemas]
+    argv += [f"--table={name}" for name in selection.tables]
+    argv += [f"--section={name}" for name in selection.sections]
     argv += [f"--exclude-table={name}" for name in selection.without]
     argv += [f"--exclude-table-data={name}" for name in selection.without_rows]
     if not selection.large_objects:

@@ -10,7 +10,12 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 from backups.engines._postgresql_address import Connection
-from backups.engines._postgresql_more_objects import MORE_QUERIES, WHOLE_DATABASE_QUERIES
+from backups.engines._postgresql_more_objects import (
+    MORE_QUERIES,
+    RIGHTS_OF_COLUMNS,
+    RIGHTS_OF_RELATIONS,
+    WHOLE_DATABASE_QUERIES,
+)
 
 # `(ARRAY['a'::character varying, ...])::text[]`, as a check on a varchar column is printed at first, is
 # printed `ARRAY[('a'::character varying)::text, ...]` once it was restored. Both mean the same.
@@ -181,6 +186,25 @@ def literal(text: str) -> str:
     """`text` as a string of SQL, whatever standard_conforming_strings says."""
     quoted = text.replace("'", "''")
     return " E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in text else f"'{quoted}'"
+
+
+# The queries about a relation, and what its number is in each.
+OF_A_RELATION = (
+    (TABLES, "c.oid"), (INDEXES, "i.indrelid"), (CONSTRAINTS, "k.conrelid"), (SEQUENCES, "c.oid"),
+    (TRIGGERS, "c.oid"), (RULES, "c.oid"), (POLICIES, "c.oid"), (RIGHTS_OF_RELATIONS, "c.oid"),
+    (RIGHTS_OF_COLUMNS, "c.oid"),
+)  # fmt: skip
+
+
+def objects_of(connection: Connection, numbers: Sequence[int]) -> dict[str, str]:
+    """{"kind name": digest of the definition} of these relations, and of what belongs to them."""
+    wanted_numbers = "'{" + ",".join(map(str, numbers)) + "}'::oid[]"
+    found: dict[str, str] = {}
+    for query, column in OF_A_RELATION:
+        narrowed = query.replace("<user schema>", f"(<user schema> AND {column} = ANY({wanted_numbers}))")
+        for kind, name, definition in _rows(connection, render(narrowed, ())):
+            found[f"{kind} {name}"] = digest(definition or "")
+    return found
 
 
 def objects(connection: Connection, schemas: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What is in a PostgreSQL database, what this user may read of it, and what an operator should know."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,11 @@ class Scope:
     relations: Sequence[Relation]
     large_objects_hidden: int
     without_rows: frozenset[str] = field(default_factory=frozenset)
+
+    def only(self, labels: Collection[str]) -> "Scope":
+        """Narrowed to these relations; large objects belong to none."""
+        relations = [one for one in self.relations if one.label in labels]
+        return Scope(relations, 0, self.without_rows)
 
     def of_kind(self, kinds: str) -> Iterator[Relation]:
         return (one for one in self.relations if one.kind in kinds)

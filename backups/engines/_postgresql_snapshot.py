@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -20,8 +21,9 @@ from backups.engines._postgresql_commands import (
 )
 from backups.engines._postgresql_contents import contents, large_objects, sequence_values, set_values
 from backups.engines._postgresql_globals import globals_sql
-from backups.engines._postgresql_objects import objects
+from backups.engines._postgresql_objects import objects, objects_of
 from backups.engines._postgresql_rights import Relation, Scope, facts, look, rights_findings
+from backups.engines._postgresql_tables import Chosen, frame_command, keys, require, tables_command
 from backups.engines.base import Finding, PartSpec, Snapshot
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
@@ -42,12 +44,29 @@ class PostgresqlSnapshot(Snapshot):
     name: str
     place: Mapping[str, Any]
     values: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    chosen: Chosen | None = None
 
     def parts(self) -> Iterator[PartSpec]:
         yield PartSpec("globals", "sql", (self._globals,), smallest=SMALLEST, again=True)
+        if self.chosen is not None:
+            yield from self._parts_of(self.chosen)
+            return
         # pg_dump's main part, then the sequences that moved on in the meantime, as the witness has them.
         yield PartSpec(
             "database", "sql", (self._dump(), self._late_values),
+            marker=MARKER, volatile=VOLATILE, smallest=SMALLEST, again=True,
+        )  # fmt: skip
+
+    def _parts_of(self, chosen: Chosen) -> Iterator[PartSpec]:
+        """Some tables alone: what they stand on, for a place that has nothing; and the tables."""
+        tool = find_client("pg_dump", self.facts["major"])
+        frame = frame_command(tool, self.address, self.name, self.schemas)
+        yield PartSpec("frame", "sql", (frame,), volatile=VOLATILE, smallest=SMALLEST, again=True)
+        hidden = [one.qualified for one in self.scope.hidden]
+        tables = tables_command(tool, self.address, self.name, chosen, hidden)
+        yield PartSpec(
+            "database", "sql",
+            (tables, partial(keys, tool, self.address, self.name, chosen), self._late_values),
             marker=MARKER, volatile=VOLATILE, smallest=SMALLEST, again=True,
         )  # fmt: skip
 
@@ -78,7 +97,7 @@ class PostgresqlSnapshot(Snapshot):
 
     def witness(self) -> Witness:
         with self._understood():
-            return witness_of(self.connection, self.scope, self.schemas, self.values)
+            return witness_of(self.connection, self.scope, self.schemas, self.values, self.chosen)
 
     @property
     def position(self) -> Mapping[str, Any]:
@@ -96,7 +115,9 @@ class PostgresqlSnapshot(Snapshot):
 
 
 @contextmanager
-def opened(address: Address, schemas: Sequence[str], excluded: Sequence[str]) -> Iterator[PostgresqlSnapshot]:
+def opened(
+    address: Address, schemas: Sequence[str], excluded: Sequence[str], only: Sequence[str] = ()
+) -> Iterator[PostgresqlSnapshot]:
     """Lock against changes of tables (never of rows), export a snapshot, hold it.
 
     Raises OperationFailed when the server is out of reach, newer than pg_dump, or a table stays locked.
@@ -104,7 +125,9 @@ def opened(address: Address, schemas: Sequence[str], excluded: Sequence[str]) ->
     with connected(address) as connection:
         known = facts(connection)
         check_client(known["major"])
-        scope = look(connection, schemas, excluded)
+        if only:
+            require(connection, only)
+        scope, _chosen = _narrowed(connection, look(connection, schemas, excluded), only)
         place = _position(connection)
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         # Before the snapshot: TRUNCATE and ALTER TABLE in between would show, whatever the snapshot says.
@@ -113,14 +136,23 @@ def opened(address: Address, schemas: Sequence[str], excluded: Sequence[str]) ->
         if row is None:
             raise OperationFailed("The server did not export its snapshot.")
         # Again, in the snapshot: tables may have come and rights may have gone since.
-        scope = look(connection, schemas, excluded)
+        scope, chosen = _narrowed(connection, look(connection, schemas, excluded), only)
         values = sequence_values(connection, scope)
-        snapshot = PostgresqlSnapshot(connection, address, schemas, scope, known, str(row[0]), place, values)
+        snapshot = PostgresqlSnapshot(
+            connection, address, schemas, scope, known, str(row[0]), place, values, chosen
+        )
         try:
             yield snapshot
         finally:
             with suppress(psycopg.Error):
                 connection.execute("ROLLBACK")
+
+
+def _narrowed(connection: Connection, scope: Scope, only: Sequence[str]) -> tuple[Scope, Chosen | None]:
+    if not only:
+        return scope, None
+    chosen = Chosen(connection, only)
+    return scope.only(chosen.labels), chosen
 
 
 def _lock(connection: Connection, tables: Sequence[Relation]) -> None:
@@ -141,27 +173,32 @@ def _position(connection: Connection) -> dict[str, Any]:
     return place
 
 
-def current_witness(address: Address, schemas: Sequence[str], excluded: Sequence[str]) -> Witness:
+def current_witness(
+    address: Address, schemas: Sequence[str], excluded: Sequence[str], only: Sequence[str] = ()
+) -> Witness:
     """What the database holds now, in a moment of its own. Raises OperationFailed."""
     with connected(address) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        scope = look(connection, schemas, excluded)
+        scope, chosen = _narrowed(connection, look(connection, schemas, excluded), only)
         values = sequence_values(connection, scope)
-        witness = witness_of(connection, scope, schemas, values)
+        witness = witness_of(connection, scope, schemas, values, chosen)
         connection.execute("ROLLBACK")
         return witness
 
 
 def witness_of(
-    connection: Connection, scope: Scope, schemas: Sequence[str], values: Mapping[str, tuple[int, bool]]
-) -> Witness:
-    """Definitions, rights, rows, large objects and sequences, as `connection` sees them."""
-    definitions = objects(connection, schemas)
+    connection: Connection, scope: Scope, schemas: Sequence[str], values: Mapping[str, tuple[int, bool]],
+    chosen: Chosen | None = None,
+) -> Witness:  # fmt: skip
+    """Definitions, rights, rows, large objects and sequences, as `connection` sees them; of the chosen tables alone."""
+    definitions = objects(connection, schemas) if chosen is None else objects_of(connection, chosen.numbers)
     for name, (value, called) in values.items():
         definitions[f"sequence value {name}"] = f"{value} {'used' if called else 'unused'}"
     rows, ignored = contents(connection, scope, schemas)
     ignored |= {f"table {one.qualified}": "The backup's user may not read it." for one in scope.unreadable}
-    if not schemas:
+    if chosen is not None:
+        ignored |= chosen.ignored()
+    elif not schemas:
         if scope.large_objects_hidden:
             ignored["large objects"] = "The backup's user may not read all of them: none is in the dump."
         else:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from backups.engines._postgresql_address import Address, address_of, connected
 from backups.engines._postgresql_clear import (
+    LOCK_TIMEOUT,
     clear_statement,
     create_database,
     drop_database,
@@ -24,6 +25,8 @@ from backups.engines._postgresql_globals import AFTER_COPY, BEFORE_COPY, ROLES_S
 from backups.engines._postgresql_restrict import check_restricts
 from backups.engines._postgresql_rights import Scope, facts, look, notes, rights_findings
 from backups.engines._postgresql_snapshot import current_witness, opened
+from backups.engines._postgresql_tables import Chosen, discard, keys_again, listed, require
+from backups.engines._postgresql_tables import clear_statement as clear_tables
 from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
 from backups.servers.postgresql import Server, find_installation, private_server
 from backups.witness import Witness
@@ -57,6 +60,9 @@ class Options(forms.Form):
         label=_("Tables without rows"),
         help_text=_("One per line (schema.table): the empty table is kept, its rows are left out."),
     )
+    tables = LinesField(
+        label=_("Tables"), help_text=_("Only these tables, one per line. Empty: the whole database.")
+    )
     critical_tables = LinesField(
         label=_("Critical tables"), help_text=_("One per line: their rows are counted after a restore.")
     )
@@ -74,6 +80,7 @@ class Plugin(Engine):
     label = "PostgreSQL"
     Options = Options
     one_moment = True
+    by_table = True
     required_tools = ("pg_dump", "psql")
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -90,6 +97,10 @@ class Plugin(Engine):
     @property
     def _schemas(self) -> list[str]:
         return list(self.options.get("schemas") or [])
+
+    @property
+    def _only(self) -> list[str]:
+        return list(self.options.get("tables") or [])
 
     @property
     def _excluded(self) -> list[str]:
@@ -114,30 +125,45 @@ class Plugin(Engine):
         except OperationFailed:
             return str(self.options.get("host") or "unknown")
 
+    def tables(self) -> list[str]:
+        with connected(self._address) as connection:
+            return listed(connection)
+
     def inspect(self) -> Inspection:
         with connected(self._address) as connection:
             known = facts(connection)
             known["client"] = check_client(known["major"])
             scope = look(connection, self._schemas, self._excluded)
+            if self._only:
+                require(connection, self._only)
+                chosen = Chosen(connection, self._only)
+                scope = scope.only(chosen.labels)
+                found = [*rights_findings(scope, known["user"]), *chosen.findings()]
+                return Inspection(_size(scope, known, whole=False), known, found)
             findings = [*rights_findings(scope, known["user"]), *notes(connection, scope, self._schemas)]
         return Inspection(_size(scope, known, whole=not self._schemas), known, findings)
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
-        return opened(self._address, self._schemas, self._excluded)
+        return opened(self._address, self._schemas, self._excluded, self._only)
 
     def witness(self) -> Witness:
-        return current_witness(self._address, self._schemas, self._excluded)
+        return current_witness(self._address, self._schemas, self._excluded, self._only)
 
     def consumer(self, part: str, suffix: str) -> Consumer:
         """psql. After `prepare(overwrite=True)` the same transaction clears the database and loads it."""
-        if (part, suffix) not in (("globals", "sql"), ("database", "sql")):
+        if (part, suffix) not in (("globals", "sql"), ("frame", "sql"), ("database", "sql")):
             raise OperationFailed(f"A PostgreSQL set has no part {part}.{suffix}.", permanent=True)
+        if self._clear and self._only and part != "database":
+            return discard  # What the tables stand on is there.
         psql = newest_client("psql")
         check_restricts(psql)
         if part == "globals" and self._copy:
             return load_command(psql, self._address, single=True, first=BEFORE_COPY, last=AFTER_COPY)
         if part == "globals":
             return load_command(psql, self._address, single=False)
+        if self._clear and self._only and part == "database":
+            first = clear_tables(self._only, LOCK_TIMEOUT)
+            return load_command(psql, self._address, single=True, first=first, last=keys_again())
         first = clear_statement(self._schemas) if self._clear else ""
         return load_command(psql, self._address, single=True, first=first)
 
@@ -182,7 +208,7 @@ class Plugin(Engine):
             self._made = True
             return
         if overwrite:
-            require_unlocked(address, self._schemas)
+            require_unlocked(address, self._schemas, self._only)
             self._clear = True
             return
         with connected(address) as connection:

@@ -296,7 +296,7 @@ class TestPostgreSQL:
     ) -> None:
         """Neither way gets through; the load clears in its own transaction."""
         monkeypatch.setattr(_postgresql_clear, "LOCK_TIMEOUT", "500ms")
-        monkeypatch.setattr(postgresql_engine, "require_unlocked", lambda address, schemas: None)
+        monkeypatch.setattr(postgresql_engine, "require_unlocked", lambda *given: None)
         options = taken.system.sources.get().options
         word = Path(options["password"].removeprefix("file:")).read_text()
         with psycopg.connect(
