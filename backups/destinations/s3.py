@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from backups.destinations import _s3_upload as upload
 from backups.destinations._keys import checked
+from backups.destinations._object_options import LOCK_DAYS, StoreOptions
 from backups.destinations._roles import option, split
 from backups.destinations._s3_errors import StoreFailed, explained
 from backups.destinations._s3_reader import ResumingReader
@@ -36,14 +37,8 @@ SMALLEST_PART_OF_ALL = 5 << 20
 STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")  # fmt: skip
 
 
-class S3Options(forms.Form):
+class S3Options(StoreOptions):
     bucket = forms.RegexField(r"^[A-Za-z0-9][A-Za-z0-9._-]{1,62}$", label=_("Bucket"))
-    # Django takes declared fields off the class, so this does not hide the form's own attribute.
-    prefix = forms.CharField(  # type: ignore[assignment]
-        label=_("Prefix"),
-        required=False,
-        help_text=_("The directory within the bucket; empty for the whole."),
-    )
     endpoint_url = forms.CharField(
         label=_("Endpoint"), required=False, help_text=_("https://host of the store; empty for Amazon S3.")
     )
@@ -83,29 +78,7 @@ class S3Options(forms.Form):
             ("GOVERNANCE", _("those with a special right can end it early")),
         ],
     )
-    lock_days = forms.IntegerField(
-        label=_("Lock for days"),
-        required=False,
-        min_value=0,
-        max_value=36_500,
-        help_text=_("Each copy is locked once it was verified. Empty: nothing is locked."),
-    )
-
-    def clean_prefix(self) -> str:
-        prefix: str = self.cleaned_data["prefix"].strip("/")
-        try:
-            return checked(prefix) if prefix else ""
-        except OperationFailed as error:
-            raise ValidationError(error.message) from None
-
-    def clean_endpoint_url(self) -> str:
-        text: str = self.cleaned_data["endpoint_url"].rstrip("/")
-        parts = urlsplit(text)
-        if text and (parts.scheme not in ("http", "https") or not parts.hostname):
-            raise ValidationError(_("Write http:// or https:// and the host of the store."))
-        if "@" in parts.netloc or parts.query:
-            raise ValidationError(_("Credentials do not belong into the URL."))
-        return text
+    lock_days = LOCK_DAYS
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

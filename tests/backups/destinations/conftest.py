@@ -3,7 +3,7 @@
 import pytest
 
 from backups.destinations import _retry
-from tests.backups.destinations import localstack, s3_server, sftp_server
+from tests.backups.destinations import azurite, localstack, s3_server, sftp_server
 from tests.backups.destinations.faulty_s3 import FaultyServer
 
 
@@ -26,6 +26,17 @@ def locking_port():
 def sftp():
     with sftp_server.running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def azure_port():
+    with azurite.running() as port:
+        yield port
+
+
+@pytest.fixture
+def azure_key(monkeypatch):
+    monkeypatch.setenv("TEST_AZURE_KEY", azurite.KEY)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def _install(place: Path) -> None:
     run(Command((str(python()), "-m", "venv", str(place))), timeout=120)
     packages = (f"localstack-core[base-runtime]=={VERSION}", *PINS)
     pip = (str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", *packages)
-    run(Command(pip), timeout=600)
+    run(Command(pip, inherit=tuple(os.environ)), timeout=600)
     (place / "complete").touch()
 
 
