@@ -73,7 +73,7 @@ def request(one: Set, destination: Destination, *, requested_by: str) -> Copy:
 
 def request_newest(plan: Plan, destination: Destination, count: int, *, requested_by: str) -> list[Copy]:
     """Ask for the newest good sets of the plan that are not there yet, `count` of them at most, and what they need."""
-    good = plan.sets.complete().ours().filter(copies__state=Copy.State.COMPLETE, capped=False)
+    good = plan.sets.complete().ours().filter(copies__state=Copy.State.COMPLETE, capped=False, apart=False)
     newest = [one for one in good.distinct().order_by("-moment") if at_least(one.level, plan.level)][:count]
     needed = {need.pk: need for one in newest for need in one.needs.all()}
     there = set(destination.copies.filter(state=Copy.State.COMPLETE).values_list("set", flat=True))

@@ -69,6 +69,13 @@ def _facts(manifest: Manifest) -> dict[str, str]:
     }
 
 
+def _warnings(manifest: Manifest, language: str) -> str:
+    partial = (
+        words.PARTIAL[language].format(words.partial(manifest.partial, language)) if manifest.partial else ""
+    )
+    return (words.CAPPED[language] if manifest.capped else "") + partial
+
+
 def _phrases(manifest: Manifest, known: Known, language: str) -> dict[str, str]:
     """What depends on the set, in one language."""
     recipients = ", ".join(f"`{one}`" for one in manifest.recipients)
@@ -79,7 +86,7 @@ def _phrases(manifest: Manifest, known: Known, language: str) -> dict[str, str]:
     identity = words.IDENTITY[language].format(listed)
     needs = "\n".join(f"* `{one}`" for one in manifest.needs)
     return {
-        "capped": words.CAPPED[language] if manifest.capped else "",
+        "capped": _warnings(manifest, language),
         "needs": words.NEEDS[language].format(needs) if needs else "",
         "number": words.NUMBER[language].format(manifest.number) if manifest.number else "",
         "destinations": ", ".join(map(prose, known.destinations)) or words.UNKNOWN[language],

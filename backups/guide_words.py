@@ -8,6 +8,14 @@ CAPPED: Final = {
     "de": "\n**Dieser Satz ist unvollständig**: Der Sicherung fehlt etwas, das ein Recht oder ein Werkzeug nicht hergab."
     " `log.txt` und die Details sagen, was.\n",
 }
+# {}: "3 of 40 tables", as the manifest says it.
+PARTIAL: Final = {
+    "en": "\n**This set is only a part**: of its databases it holds {}. Never put it in the place of a whole database: restore"
+    " it beside (`--target SOURCE=ANOTHER_NAME`), and take the tables from there.\n",
+    "de": "\n**Dieser Satz ist nur ein Teil**: Von seinen Datenbanken enthält er {}. Setzen Sie ihn nie an die Stelle einer"
+    " ganzen Datenbank: Stellen Sie ihn daneben wieder her (`--target QUELLE=ANDERER_NAME`), und holen Sie die Tabellen"
+    " von dort.\n",
+}
 # {}: the names of folders, as a list.
 NEEDS: Final = {
     "en": """
@@ -204,3 +212,8 @@ FINISH: Final = {
         "Machen Sie eine frische Sicherung der neuen Maschine. Löschen Sie `identity.txt`.",
     ),
 }
+
+
+def partial(text: str, language: str) -> str:
+    """ "3 of 40 tables" in one of the languages."""
+    return text if language == "en" else text.replace(" of ", " von ").replace("tables", "Tabellen")

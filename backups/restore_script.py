@@ -54,6 +54,7 @@ def _values(manifest: Manifest) -> dict[str, object]:
         "recipients": " ".join(manifest.recipients),
         "signing_key": manifest.signing_key,
         "capped": "1" if manifest.capped else "",
+        "partial": manifest.partial,
         "details_key": manifest.details.key,
         "details_digest": manifest.details.sha256,
     }

@@ -10,6 +10,7 @@ list_set() {
     say "$system_name ($system), set $set_name, plan $plan, taken because: $reason"
     [ -z "$number" ] || say "It is number $number of this system's sets."
     say "The data are of $moment: $((age_hours / 24)) days and $((age_hours % 24)) hours old now."
+    [ -z "$partial" ] || say "WARNING: of its databases this set holds only $partial."
     [ -z "$capped" ] || say "WARNING: the dump is incomplete; log.txt and the details say what is missing."
     if [ -n "$encrypted" ]; then
         say "Encrypted. It needs the identity of one of: $recipients"

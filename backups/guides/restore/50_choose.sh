@@ -90,6 +90,7 @@ plan_one() {
     case $kind in mariadb | postgresql) ;; *) place=$(absolute "$place") ;; esac
     "look_$kind"
     case $kind in mariadb | postgresql | sqlite | redis) refuse_twice ;; esac
+    case $kind in mariadb | postgresql | sqlite) refuse_part ;; esac
     chosen="$chosen
 $s_name=$place"
     say "  $s_name ($s_engine, $s_tier) -> $(shown "$place"): $state"
@@ -110,6 +111,15 @@ look_for_room() {
     if [ -n "$free" ] && [ "$((bytes / 1024))" -gt "$free" ]; then
         say "    WARNING: it needs $(human "$bytes"); in $above there are $(human "$((free * 1024))") free."
     fi
+}
+
+# Some tables must not take the place of a whole database.
+refuse_part() {
+    [ -n "$partial" ] || return 0
+    case $state in OVERWRITES*)
+        die "of its databases this set holds only $partial; in place of $(shown "$place") the others would be gone. Restore beside it, and take the tables from there: --target $s_name=ANOTHER_NAME"
+        ;;
+    esac
 }
 
 refuse_twice() {
