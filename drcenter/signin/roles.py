@@ -37,6 +37,7 @@ PLANNED = (
     "backups.source",
     "backups.destination",
     "backups.plan",
+    "backups.profile",
     "backups.retention",
 )
 OPERATING = (
