@@ -18,31 +18,29 @@ from drcenter.systems.models import System
 # How a system gets a source of a tier that it does not have.
 HOW_TO_ADD = {
     Tier.APPLICATION: gettext_lazy(
-        "manage.py protect DIRECTORY proposes it, or add a source with the engine Files."
+        "manage.py protect DIRECTORY proposes it, or add a source of the kind Files."
     ),
     Tier.DATABASE: gettext_lazy("manage.py protect DIRECTORY or a database URL proposes it."),
     Tier.CONFIGURATION: gettext_lazy(
         "manage.py protect DIRECTORY proposes it: .env, config, and the manifests."
     ),
-    Tier.STORAGE: gettext_lazy(
-        "manage.py protect DIRECTORY proposes it; or add a source with the engine Files."
-    ),
+    Tier.STORAGE: gettext_lazy("manage.py protect DIRECTORY proposes it; or add a source of the kind Files."),
     Tier.DOCUMENTATION: gettext_lazy(
-        "Add a source with the engine Files for the directory of the documentation."
+        "Add a source of the kind Files for the directory of the documentation."
     ),
     Tier.EXTERNAL: gettext_lazy(
-        "Add a source with the engine Command that exports the objects of the service to its standard output."
+        "Add a source of the kind Command that exports the objects of the service to its standard output."
     ),
-    Tier.SYSTEM: gettext_lazy(
-        "manage.py protect DIRECTORY proposes it: files in /etc, crontabs, and the engine Redis."
-    ),
-    Tier.GIT: gettext_lazy("Add a source with the engine Git state for the work tree."),
+    Tier.SYSTEM: gettext_lazy("manage.py protect DIRECTORY proposes it: files in /etc, crontabs, and Redis."),
+    Tier.GIT: gettext_lazy("Add a source of the kind Git state for the work tree."),
     Tier.CERTIFICATES: gettext_lazy(
-        "Add a source with the engine Certificates, or drc-read certificates: docs/security.md."
+        "Add a source of the kind Certificates, or drc-read certificates: docs/security.md."
     ),
-    Tier.INFORMATION: gettext_lazy("Add a source with the engine Information about the machine."),
-    Tier.SCRIPTS: gettext_lazy("Add a source with the engine Files for the directory of the scripts."),
-    Tier.METADATA: gettext_lazy("Add a source with an engine of the kind “schema and statistics only”."),
+    Tier.INFORMATION: gettext_lazy("Add a source of the kind Information about the machine."),
+    Tier.SCRIPTS: gettext_lazy("Add a source of the kind Files for the directory of the scripts."),
+    Tier.METADATA: gettext_lazy(
+        "Add a source of the kind “schema and statistics only”, for the same database."
+    ),
 }
 
 
@@ -139,7 +137,10 @@ def _line(chosen: Chosen) -> Line:
     try:
         target = source.build().target
         seen = preflight.look([chosen])[0].inspection
-    except OperationFailed as problem:
+    except OperationFailed as error:
+        # Which source it is stands beside it.
+        message = error.message.removeprefix(f"{source}: ")
+        problem = OperationFailed(message, error.hint, permanent=error.permanent)
         return Line(source, target, problem=problem, seconds=time.monotonic() - began)
     return Line(source, target, seen.size, tuple(seen.findings), seconds=time.monotonic() - began)
 

@@ -34,8 +34,7 @@ class Options(forms.Form):
     leave_out = LinesField(
         label=_("Leave out"),
         initial=[],
-        help_text=_("Lists that are not wanted, one per line: %(names)s")
-        % {"names": ", ".join([*LISTS, *FILES, "crontabs"])},
+        help_text=_("Lists that are not wanted, one per line: npm-global, units"),
     )
 
     def clean_directory(self) -> str:
@@ -47,7 +46,11 @@ class Options(forms.Form):
     def clean_leave_out(self) -> list[str]:
         names: list[str] = self.cleaned_data["leave_out"]
         if unknown := sorted(set(names) - {*LISTS, *FILES, "crontabs"}):
-            raise ValidationError(_("There is no list %(names)s."), params={"names": ", ".join(unknown)})
+            known = ", ".join([*LISTS, *FILES, "crontabs"])
+            raise ValidationError(
+                _("There is no list %(names)s. There are: %(known)s"),
+                params={"names": ", ".join(unknown), "known": known},
+            )
         return names
 
 

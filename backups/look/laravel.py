@@ -190,7 +190,7 @@ def _propose_further(root: Path, environment: Environment, proposal: Proposal, m
     if names := services(environment):
         proposal.notes.append(
             _(
-                "The settings name external services: {names}. What is there is in no backup yet: add a source with the engine Command that exports it."
+                "The settings name external services: {names}. What is there is in no backup yet: add a source of the kind Command that exports it."
             ).format(names=names)
         )
 

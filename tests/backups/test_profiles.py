@@ -128,6 +128,7 @@ def test_one_source_that_cannot_be_read_does_not_hide_the_others(plan, database,
     Source.objects.filter(pk=database.pk).update(options={"path": "/nowhere/shop.sqlite3"})
     found = estimate.of_plan(plan)
     assert [line.source for line in found.problems] == [database]
+    assert found.problems[0].problem.message.startswith("/nowhere/shop.sqlite3 cannot be opened")
     assert [line.size > 0 for line in found.lines] == [False, True]
     assert not found.complete
 

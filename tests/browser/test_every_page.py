@@ -12,6 +12,8 @@ from tests.browser.conftest import NARROW, WIDE
 
 # Small words that no German sentence has.
 ENGLISH = re.compile(r"\b(the|is|are|of|and|not|with|from|by|never|Can)\b")
+# Engines whose options are shown.
+ADDED = ("sqlite", "files", "mariadb", "git", "redis", "information", "certificates", "sqlite_schema")
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -26,10 +28,11 @@ def paths(plan, copy, running_job) -> list[str]:
         if row := model._default_manager.first():
             found.append(address(row))
     source = plan.sources.first()
-    found += [f"/admin/backups/source/add/?engine={name}" for name in ("sqlite", "files", "mariadb")]
+    found += [f"/admin/backups/source/add/?engine={name}" for name in ADDED]
     found += ["/admin/backups/destination/add/?kind=local"]
     found += [address(plan, "back_up"), address(running_job, "cancel")]
-    found += [address(plan, page) for page in ("retention", "prune", "thaw")]
+    found += [address(plan, page) for page in ("retention", "prune", "thaw", "contents")]
+    found += [address(plan.system, page) for page in ("contents", "calendar")]
     found += [address(copy, page) for page in ("verify", "beside", "production")]
     return [*found, f"{address(copy, 'production')}?source={source.pk}"]
 

@@ -26,7 +26,11 @@ SERVICE = ["sh", "-c", 'printf %s "$1"', "sh", '{"agents": [{"name": "Clinic"}]}
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     etc = tmp_path / "etc"
-    for name, text in (("nginx/nginx.conf", "events {}"), ("php/8.2/php.ini", "memory_limit=1"), ("crontab", "# none")):
+    for name, text in (
+        ("nginx/nginx.conf", "events {}"),
+        ("php/8.2/php.ini", "memory_limit=1"),
+        ("crontab", "# none"),
+    ):
         (etc / name).parent.mkdir(parents=True, exist_ok=True)
         (etc / name).write_text(text)
     (etc / "letsencrypt/live/shop").mkdir(parents=True)
@@ -64,7 +68,11 @@ def test_every_tier_is_proposed_taken_and_proven(application, machine, key, sett
     found = estimate.of_profile(done.system, ultimate)
     assert found.missing == {} and found.problems == []
     expires = datetime.now(UTC) + timedelta(days=10)
-    assert any(f"expires on {expires:%Y-%m-%d}" in finding.message for line in found.lines for finding in line.findings)
+    assert any(
+        f"expires on {expires:%Y-%m-%d}" in finding.message
+        for line in found.lines
+        for finding in line.findings
+    )
 
     plans = {plan.name: plan for plan in calendar.set_up(done.system, requested_by="ada")}
     wanted = take.request(plans["monthly"], requested_by="ada")
