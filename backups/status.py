@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from backups import safekeeping
 from backups.models import Copy, Plan, Set
 from backups.models.level import at_least
 from backups.schedule import overdue
@@ -43,8 +44,15 @@ def _system(system: System, now: datetime) -> dict[str, Any]:
         "name": system.name,
         "ok": bool(judged) and all(judged),
         "reason": "" if judged else _("No plan of this system is switched on."),
+        "rule": _rule(system, now),
         "plans": plans,
     }
+
+
+def _rule(system: System, now: datetime) -> dict[str, Any]:
+    """Three copies, two kinds, one away, one locked: whether that holds, and what is missing."""
+    found = safekeeping.of_system(system, now)
+    return {"holds": found.holds, "missing": list(found.missing)}
 
 
 def describe(plan: Plan, now: datetime) -> dict[str, Any]:

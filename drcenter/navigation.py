@@ -40,6 +40,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _page(_("Sets"), "inventory_2", "backups.set"),
                 _page(_("Verifications"), "verified", "backups.verification"),
                 _page(_("Recoveries"), "settings_backup_restore", "backups.recovery"),
+                _page(_("Rebuilds"), "manage_search", "backups.rebuild"),
                 _page(_("Jobs"), "progress_activity", "jobs.job"),
                 _page(_("Audit trail"), "history_edu", "audit.entry"),
             ],

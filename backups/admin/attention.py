@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from backups import retention_words, standing
+from backups.admin.notices import of_house, of_rule
 from backups.models import Canary, Copy, Freeze, Lock, Plan, Recovery, RecoveryKey
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.pulse import TICKS, silent
@@ -23,10 +24,10 @@ UNTAKEN_AFTER = timedelta(seconds=90)
 def attention(systems: list[standing.SystemStanding], now: datetime) -> list[Notice]:
     """All notices; what is bad comes before what is only not good."""
     notices = [*_workers(now), *_stopped_applications(), *_damaged(), *_frozen()]
-    notices += _locks()
+    notices += [*_locks(), *of_house(now)]
     for here in systems:
         notices += _of_system(here)
-    notices += _keys(now)
+    notices += [*_keys(now), *of_rule((here.system for here in systems if here.plans), now)]
     return sorted(notices, key=lambda notice: ORDER.index(notice.tone))
 
 

@@ -10,16 +10,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
-from backups import trial_job
+from backups import copies, trial_job
+from backups.admin.copying import BringNewest
 from backups.admin.leftovers import PAGES, leftovers_table, sweep_buttons
 from backups.admin.places import destination_target
+from backups.admin.rebuilds import RebuildCatalog
 from backups.admin.verdicts import canary_verdict
 from backups.destinations import destinations
 from backups.models import Copy, Destination
 from drcenter.errors import OperationFailed
 from drcenter.panel import words
 from drcenter.panel.acts import ActPage
-from drcenter.panel.look import Button, Fact, Record, Table, Tone, Verdict
+from drcenter.panel.look import Button, Fact, Notice, Record, Table, Tone, Verdict
 from drcenter.panel.options import OptionsAdmin, OptionsForm
 from drcenter.panel.pages import PanelAdmin, address
 from drcenter.permissions import may
@@ -52,7 +54,7 @@ class DestinationForm(OptionsForm):
 class DestinationAdmin(OptionsAdmin, PanelAdmin):
     plugin_field = "kind"
     options_form = DestinationForm
-    own_fields = ("name", "enabled")
+    own_fields = ("name", "enabled", "medium", "off_site")
     choose_title = gettext_lazy("Where shall sets be kept?")
     list_display = ("name", "kind_name", "target", "enabled")
     list_filter = ("kind", "enabled")
@@ -71,11 +73,15 @@ class DestinationAdmin(OptionsAdmin, PanelAdmin):
         return destination_target(destination)
 
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(Check.as_view(model_admin=self))
-        own = [path("<int:pk>/check/", page, name="backups_destination_check")]
-        for name, view in PAGES:
-            page = self.admin_site.admin_view(view.as_view(model_admin=self))
-            own.append(path(f"<int:pk>/{name}/", page, name=f"backups_destination_{name}"))
+        pages = (("check", Check), ("rebuild", RebuildCatalog), ("newest", BringNewest), *PAGES)
+        own = [
+            path(
+                f"<int:pk>/{name}/",
+                self.admin_site.admin_view(page.as_view(model_admin=self)),
+                name=f"backups_destination_{name}",
+            )
+            for name, page in pages
+        ]
         return [*own, *super().get_urls()]
 
     def obstacles(self, obj: Destination) -> list[str]:
@@ -100,8 +106,8 @@ class DestinationAdmin(OptionsAdmin, PanelAdmin):
         ]
 
     def record(self, request: HttpRequest, obj: Destination) -> Record:
-        copies = obj.copies.filter(state=Copy.State.COMPLETE).count()
-        facts = [Fact(_("complete copies"), copies), *_space(obj), *_locks(obj)]
+        complete = obj.copies.filter(state=Copy.State.COMPLETE).count()
+        facts = [Fact(_("complete copies"), complete), *_space(obj), *_locks(obj)]
         damaged = obj.copies.filter(state=Copy.State.DAMAGED).count()
         verdict = Verdict(destination_target(obj), Tone.IDLE, "hard_drive")
         if damaged:
@@ -110,14 +116,29 @@ class DestinationAdmin(OptionsAdmin, PanelAdmin):
                 ngettext("%(count)d damaged copy lies here.", "%(count)d damaged copies lie here.", damaged)
                 % {"count": damaged},
             )  # fmt: skip
-        allowed = may(request, Check.permission)
-        buttons = [Button(_("Test"), address(obj, "check"), "network_check", post=True)] if allowed else []
         return Record(
             verdict,
-            facts=facts,
-            buttons=[*buttons, *sweep_buttons(request, obj)],
+            facts=[*facts, *_waiting(obj)],
+            notices=[Notice(obj.fault, tone=Tone.WARN)] if obj.fault else [],
+            buttons=[*_buttons(request, obj), *sweep_buttons(request, obj)],
             tables=[*_last_trial(obj), *leftovers_table(obj)],
         )
+
+
+def _buttons(request: HttpRequest, row: Destination) -> list[Button]:
+    buttons = (
+        (Check, Button(_("Test"), address(row, "check"), "network_check", post=True)),
+        (BringNewest, Button(_("Bring the newest sets"), address(row, "newest"), "content_copy")),
+        (RebuildCatalog, Button(_("Rebuild the catalogue"), address(row, "rebuild"), "manage_search")),
+    )
+    return [button for page, button in buttons if may(request, page.permission)]
+
+
+def _waiting(row: Destination) -> list[Fact]:
+    """What it lacks, and when it is tried again."""
+    count = copies.missing(row).distinct().count()
+    facts = [Fact(_("copies that it lacks"), count)] if count else []
+    return facts + ([Fact(_("tried again at"), words.when(row.retry_at))] if row.retry_at else [])
 
 
 def _last_trial(destination: Destination) -> list[Table]:

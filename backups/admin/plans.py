@@ -123,7 +123,21 @@ class PlanAdmin(PanelAdmin):
         "A plan says which sources are backed up when, to where, and how they are proven."
     )
     fieldsets = (
-        (None, {"fields": ("system", "name", "enabled", "profile", "sources", "tables", "destinations")}),
+        (
+            None,
+            {
+                "fields": (
+                    "system",
+                    "name",
+                    "enabled",
+                    "profile",
+                    "sources",
+                    "tables",
+                    "destinations",
+                    "minimum_copies",
+                )
+            },
+        ),
         (gettext_lazy("When"), {"fields": ("cron", "time_zone", "target_age_hours", "retry_lost")}),
         (gettext_lazy("How long"), {"fields": ("retention",)}),
         (

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
 from backups.admin.acts import Verify
+from backups.admin.copying import CopyTo
 from backups.admin.pins import PAGES, pin_button, pin_notices, pins_table
 from backups.admin.places import destination_target
 from backups.admin.restore import RestoreBeside, RestoreProduction
@@ -23,7 +24,7 @@ from backups.admin.tables import (
     verifications_table,
 )
 from backups.admin.verdicts import copy_verdict, level_verdict, lock_verdict, set_verdict
-from backups.models import Copy, Recovery, Set, Verification
+from backups.models import Copy, Destination, Recovery, Set, Verification
 from backups.models.level import RANK
 from drcenter import permissions
 from drcenter.jobs.admin import cancel_button, outcome
@@ -32,6 +33,7 @@ from drcenter.panel import words
 from drcenter.panel.badge import badge
 from drcenter.panel.look import Button, Fact, Link, Notice, Record, Tone
 from drcenter.panel.pages import RecordAdmin, address
+from drcenter.permissions import may
 from drcenter.stored import shown
 
 
@@ -111,7 +113,7 @@ class SetAdmin(RecordAdmin):
                 self.admin_site.admin_view(page.as_view(model_admin=self)),
                 name=f"backups_set_{name}",
             )
-            for name, page in PAGES
+            for name, page in (*PAGES, ("copy_to", CopyTo))
         ]
         return [*own, *super().get_urls()]
 
@@ -141,11 +143,24 @@ class SetAdmin(RecordAdmin):
                 *_encryption_notices(obj),
             ],
             facts=_set_facts(obj),
-            buttons=buttons + pin_button(request, obj) + cancel_button(request, job),
+            buttons=buttons
+            + _copy_button(request, obj)
+            + pin_button(request, obj)
+            + cancel_button(request, job),
             tables=tables if obj.state == Set.State.COMPLETE or obj.parts.exists() else [],
             job=job,
             live=job is not None and job.is_open,
         )
+
+
+def _copy_button(request: HttpRequest, row: Set) -> list[Button]:
+    """Where there is a place that has no complete copy yet."""
+    if row.state != Set.State.COMPLETE or not may(request, CopyTo.permission):
+        return []
+    there = row.copies.filter(state=Copy.State.COMPLETE)
+    if not there or not Destination.objects.filter(enabled=True).exclude(copies__in=there).exists():
+        return []
+    return [Button(_("Copy to…"), address(row, "copy_to"), "content_copy")]
 
 
 def _seconds(row: Set) -> float | None:

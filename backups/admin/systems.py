@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
-from backups import standing
+from backups import safekeeping, standing
 from backups.admin.looking import SetUpCalendar, SystemContents
 from backups.admin.plans import back_up_button, contents_button, plan_verdict
 from backups.admin.tables import sets_table
@@ -84,7 +84,7 @@ class ProtectedSystemAdmin(SystemAdmin):
         job = here.jobs[0] if here.jobs else None
         return Record(
             verdict=system_verdict(here),
-            notices=_notices(here),
+            notices=[*_notices(here), *_rule(obj, here)],
             buttons=[
                 *(back_up_button(request, here.plans[0].plan) if len(here.plans) == 1 else []),
                 *contents_button(request, obj),
@@ -100,6 +100,18 @@ def _calendar_button(request: HttpRequest, system: System) -> list[Button]:
     if not may(request, SetUpCalendar.permission):
         return []
     return [Button(_("Set up the calendar"), address(system, "calendar"), "calendar_month")]
+
+
+def _rule(system: System, here: standing.SystemStanding) -> list[Notice]:
+    """Three copies, two kinds, one away, one locked: what is missing, or that it holds."""
+    if not here.plans:
+        return []
+    found = safekeeping.of_system(system)
+    title = _("three copies, two kinds, one away, one locked")
+    text = f"{title[:1].upper()}{title[1:]}: "
+    if found.holds:
+        return [Notice(text + _("holds"), tone=Tone.GOOD)]
+    return [Notice(text + _("does not hold"), " ".join(found.missing), Tone.WARN)]
 
 
 def _notices(here: standing.SystemStanding) -> list[Notice]:

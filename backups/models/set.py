@@ -120,6 +120,7 @@ class Set(models.Model):
         default_permissions = ("view",)
         permissions = [
             ("verify_set", _("Can verify sets")),
+            ("copy_set", _("Can copy sets to other destinations")),
             ("restore_beside", _("Can restore beside the original")),
             ("restore_production", _("Can restore over production")),
         ]

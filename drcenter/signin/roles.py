@@ -41,7 +41,8 @@ PLANNED = (
     "backups.retention",
 )
 OPERATING = (
-    permissions.RUN_PLAN, permissions.VERIFY_SET, permissions.RESTORE_BESIDE, permissions.PIN_SET,
+    permissions.RUN_PLAN, permissions.VERIFY_SET, permissions.RESTORE_BESIDE, permissions.COPY_SET,
+    permissions.PIN_SET,
     permissions.CANCEL_JOB,
 )  # fmt: skip
 # Whoever says how long sets are kept may as well remove them.

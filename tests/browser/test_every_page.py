@@ -33,6 +33,11 @@ def paths(plan, copy, running_job) -> list[str]:
     found += [address(plan, "back_up"), address(running_job, "cancel")]
     found += [address(plan, page) for page in ("retention", "prune", "thaw", "contents")]
     found += [address(plan.system, page) for page in ("contents", "calendar")]
+    found += [address(plan, page) for page in ("retention", "prune", "thaw")]
+    found += [
+        address(copy.set, "copy_to"),
+        *(address(copy.destination, page) for page in ("rebuild", "newest")),
+    ]
     found += [address(copy, page) for page in ("verify", "beside", "production")]
     return [*found, f"{address(copy, 'production')}?source={source.pk}"]
 

@@ -95,7 +95,7 @@ def test_a_change_is_in_the_audit_trail_under_history(as_admin, plan):
         "destinations": [d.pk for d in plan.destinations.all()], "cron": "0 3 * * *",
         "time_zone": "Europe/Berlin", "target_age_hours": "26", "level": "proven", "encrypt": "on",
         "compression": "3", "bandwidth_mib": "", "side_by_side": "1", "increments": "0", "full_after_days": "7",
-        "full_above_percent": "30", "retention": "",
+        "full_above_percent": "30", "retention": "", "minimum_copies": "1",
     }  # fmt: skip
     response = as_admin.post(address(plan), fields)
     assert response.status_code == 302, response.context["errors"]

@@ -1,0 +1,61 @@
+"""What the first page says of the DR Center itself: its own database, rebuilds, copies that wait, the rule."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from backups import copies, own, safekeeping
+from backups.models import Destination, Rebuild
+from drcenter.panel.look import Link, Notice, Tone
+from drcenter.panel.pages import address
+from drcenter.systems.models import System
+
+
+def of_house(now: datetime) -> Iterator[Notice]:
+    if (wrong := own.fault(now)) is not None:
+        found = own.source()
+        link = Link(_("System"), address(found.system)) if found else None
+        link = link or Link(_("Destinations"), reverse("admin:backups_destination_changelist"))
+        yield Notice(*wrong, tone=Tone.WARN, link=link)
+    for row in Rebuild.objects.unconfirmed().select_related("destination"):
+        yield Notice(
+            _("A rebuild of the catalogue waits for a person: %(rebuild)s.") % {"rebuild": row},
+            _("Nothing is pruned, and rebuilt plans do not start, until somebody confirms it."),
+            Tone.WARN,
+            Link(_("Rebuild"), address(row)),
+        )
+    yield from _waiting()
+
+
+def _waiting() -> Iterator[Notice]:
+    """Destinations that lack copies, and do not answer."""
+    for place in Destination.objects.filter(enabled=True, failures__gt=0):
+        if count := copies.missing(place).distinct().count():
+            text = ngettext(
+                "%(count)d copy waits for %(destination)s, which does not answer.",
+                "%(count)d copies wait for %(destination)s, which does not answer.",
+                count,
+            )
+            yield Notice(
+                text % {"count": count, "destination": place},
+                place.fault or _("They are made up for when it does."),
+                Tone.WARN,
+                Link(_("Destination"), address(place)),
+            )
+
+
+def of_rule(systems: Iterable[System], now: datetime) -> Iterator[Notice]:
+    """One for each system for which the rule does not hold."""
+    for system in systems:
+        found = safekeeping.of_system(system, now)
+        if not found.holds:
+            yield Notice(
+                _("%(system)s: three copies, two kinds, one away, one locked: that does not hold.")
+                % {"system": system.name},
+                " ".join(found.missing),
+                Tone.FAIR,
+                Link(_("System"), address(system)),
+            )
