@@ -13,7 +13,9 @@ from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
 from backups import own, signing
-from backups.models import Level, Plan, RecoveryKey
+from backups.destinations import destinations, shares_writer
+from backups.destinations.base import Role
+from backups.models import Destination, Level, Plan, RecoveryKey
 from backups.servers import mariadb, postgresql
 from drcenter.errors import OperationFailed
 
@@ -31,7 +33,7 @@ def check_backups(
     if not databases or "default" not in databases:
         return []
     try:
-        return [*_keys(), *_plans(), *_signing_key(), *_own()]
+        return [*_keys(), *_plans(), *_destinations(), *_signing_key(), *_own()]
     except DatabaseError:
         return []
 
@@ -76,6 +78,21 @@ def _plans() -> Iterator[checks.CheckMessage]:
                 id="backups.W004",
             )
         yield from _proof(plan)
+
+
+def _destinations() -> Iterator[checks.CheckMessage]:
+    """One thief for everything: who may write may also remove."""
+    for row in Destination.objects.filter(enabled=True):
+        if row.kind in destinations() and shares_writer(row.kind, row.options, Role.PRUNE):
+            yield checks.Warning(
+                _("At the destination %(destination)s removing uses the credentials of writing.")
+                % {"destination": row},
+                hint=_(
+                    "Give pruning keys of its own, and take from the writer the right to delete: docs/security.md."
+                ),
+                obj=row,
+                id="backups.W008",
+            )
 
 
 def _proof(plan: Plan) -> Iterator[checks.CheckMessage]:

@@ -56,6 +56,8 @@ class Place:
     sha256: bool
     arguments: dict[str, str]
     head: Callable[[str], Stored]
+    # Arguments of the request that makes the object appear: whether the store refuses to replace one.
+    publishing: dict[str, str] = field(default_factory=dict)
     unfinished: set[str] = field(default_factory=set)
 
     def checksum(self, body: bytes | bytearray) -> dict[str, str]:
@@ -95,7 +97,7 @@ def filled(stream: Reader, buffer: bytearray) -> bytearray:
 
 
 def _whole(place: Place, name: str, body: bytearray) -> Stored:
-    arguments = place.arguments | place.checksum(body)
+    arguments = place.arguments | place.publishing | place.checksum(body)
 
     def send() -> None:
         with explained(f"{name} cannot be stored"):
@@ -244,7 +246,7 @@ class _Parts:
     def complete(self) -> None:
         with explained(f"{self._name} cannot be completed"):
             self._place.client.complete_multipart_upload(
-                **self._target, MultipartUpload={"Parts": self._answers}
+                **self._target, MultipartUpload={"Parts": self._answers}, **self._place.publishing
             )
 
     def wanted(self) -> Wanted:

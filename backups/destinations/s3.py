@@ -70,6 +70,13 @@ class S3Options(StoreOptions):
         required=False,
         help_text=_("For stores that do not serve a host name for each bucket."),
     )
+    never_replace = forms.BooleanField(
+        label=_("Never replace an object"),
+        required=False,
+        help_text=_(
+            "Asks the store to refuse it. Then the writer's policy can demand it: a thief overwrites nothing."
+        ),
+    )
     lock_mode = forms.ChoiceField(
         label=_("Lock"),
         initial="COMPLIANCE",
@@ -145,7 +152,8 @@ class Plugin(Destination):
     def _place(self) -> upload.Place:
         arguments = {"StorageClass": self.options["storage_class"]} if self.options["storage_class"] else {}
         sha256 = self.options["checksums"] == "when_supported"
-        return upload.Place(self._client, self._bucket, sha256, arguments, self._head)
+        publishing = {"IfNoneMatch": "*"} if self.options["never_replace"] else {}
+        return upload.Place(self._client, self._bucket, sha256, arguments, self._head, publishing)
 
     def _name(self, key: str) -> str:
         return self._prefix + checked(key)
