@@ -56,11 +56,13 @@ class BackupsConfig(AppConfig):
         self._lock()
 
     def _lock(self) -> None:
-        from backups import canary, locking, trial_job
+        from backups import canary, locking, trial_job, watch_stores
         from drcenter.jobs.registry import register_kind, register_tick
 
         register_kind(locking.KIND, locking.lock_job)
         register_kind(canary.KIND, canary.canary_job)
+        register_kind(watch_stores.KIND, watch_stores.trace_job)
         register_kind(trial_job.KIND, trial_job.trial_job, cluster="short")
         register_tick("backups.locking", locking.lock_due)
         register_tick("backups.canary", canary.canaries_due)
+        register_tick("backups.trace", watch_stores.traces_due)

@@ -4,7 +4,7 @@ Only small objects are read: of each set its manifest, checksums.txt and the sig
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
@@ -12,6 +12,8 @@ from django.utils.translation import ngettext
 
 from backups import layout, succession
 from backups.checksums import parse_checksums
+from backups.decode import Damaged
+from backups.destinations.base import NotThere
 from backups.layout import Manifest
 from backups.models import Copy, Destination, Set
 from backups.readback import ReadableCopy
@@ -19,6 +21,8 @@ from backups.succession import Break, Kind, Link
 from backups.trust import Trust, trusted
 from drcenter.errors import OperationFailed
 from drcenter.systems.models import System
+
+STAYS = {Copy.State.COMPLETE, Copy.State.DAMAGED}
 
 
 @dataclass
@@ -31,29 +35,76 @@ class Traced:
     remarks: list[str] = field(default_factory=list)
 
 
-def trace(system: System, destination: Destination) -> Traced:
-    """What the store tells of the system's sets, compared with the catalogue. Raises OperationFailed when the
-    store does not answer."""
-    traced, links = Traced(), []
-    for identifier, link in _links(system, destination):
-        if isinstance(link, Link):
-            links.append(link)
-        else:
-            traced.alarming.append(f"{system.slug}/{identifier}: {link}")
-    known = _known(system, destination)
-    traced.found, traced.newest = len(links), max((link.number for link in links), default=0)
-    for one in succession.breaks(links, [row.link for row in known.values()]):
-        (traced.remarks if one.kind is Kind.MISSING else traced.alarming).append(sentence(one))
-    for link in links:
-        if link.identifier not in known:
-            traced.alarming.append(
-                _(
-                    "%(set)s is in the store, and the catalogue does not have it there: it was put back after it had been"
-                    " removed, or is of another DR Center."
-                )
-                % {"set": f"{system.slug}/{link.identifier}"}
-            )
+@dataclass(frozen=True)
+class Catalogue:
+    """What the catalogue has of a system at a destination, now. `sets`: those that have to be there, by identifier;
+    `moving`: identifiers of those that are being written or removed, and of other DR Centers."""
+
+    sets: Mapping[str, Set]
+    moving: frozenset[str]
+
+    @classmethod
+    def of(cls, system: System, destination: Destination) -> "Catalogue":
+        copies = Copy.objects.filter(set__system=system, destination=destination).select_related("set")
+        there, moving = {}, set()
+        for copy in copies:
+            if copy.set.foreign or copy.state not in {*STAYS, Copy.State.REMOVED}:
+                moving.add(copy.set.identifier)
+            elif copy.state in STAYS and copy.set.state == Set.State.COMPLETE:
+                there[copy.set.identifier] = copy.set
+        return cls(there, frozenset(moving))
+
+
+def trace(system: System, destination: Destination, newest: int | None = None) -> Traced:
+    """What the store tells of the system's sets, or of the `newest` ones, compared with the catalogue.
+
+    Sets that come or go meanwhile are no alarm: the catalogue is asked before and after. Raises OperationFailed when
+    the store does not answer.
+    """
+    before = Catalogue.of(system, destination)
+    read = _links(system, destination, newest)
+    after = Catalogue.of(system, destination)
+    moving = before.moving | after.moving | (before.sets.keys() ^ after.sets.keys())
+    links = [link for link in read.values() if isinstance(link, Link)]
+    known = {name: row for name, row in after.sets.items() if name not in moving}
+    if newest is not None and len(read) == newest:
+        lowest = min((link.number for link in links), default=0)
+        known = {name: row for name, row in known.items() if (row.number or 0) >= lowest}
+    traced = Traced(len(links), max((link.number for link in links), default=0))
+    traced.alarming += [f"{system.slug}/{name}: {link}" for name, link in read.items()
+                        if isinstance(link, str) and name not in moving]  # fmt: skip
+    _tell_breaks(traced, system, [link for link in links if link.identifier not in moving], known)
+    traced.alarming += [_put_back(system, link.identifier) for link in links
+                        if link.identifier not in known and link.identifier not in moving]  # fmt: skip
+    traced.alarming += [
+        _gone(system, name)
+        for name in known
+        if name not in read and traced.newest > (known[name].number or 0)
+    ]
     return traced
+
+
+def _tell_breaks(traced: Traced, system: System, links: list[Link], known: Mapping[str, Set]) -> None:
+    """Numbers that are not there are no news where the catalogue has all of them: removed, failed, elsewhere."""
+    numbers = set(Set.objects.filter(system=system).exclude(number=None).values_list("number", flat=True))
+    for one in succession.breaks(links, [row.link for row in known.values()]):
+        if one.kind is not Kind.MISSING:
+            traced.alarming.append(sentence(one))
+        elif not numbers.issuperset(range(one.numbers[0], one.numbers[1] + 1)):
+            traced.remarks.append(sentence(one))
+
+
+def _put_back(system: System, identifier: str) -> str:
+    return _(
+        "%(set)s is in the store, and the catalogue does not have it there: it was put back after it had been"
+        " removed, or is of another DR Center."
+    ) % {"set": f"{system.slug}/{identifier}"}
+
+
+def _gone(system: System, identifier: str) -> str:
+    return _("%(set)s should be there, and is not: somebody else removed it.") % {
+        "set": f"{system.slug}/{identifier}"
+    }
 
 
 def sentence(one: Break) -> str:
@@ -83,32 +134,34 @@ def sentence(one: Break) -> str:
     return text % {"names": names, "first": first, "last": last}
 
 
-def _known(system: System, destination: Destination) -> dict[str, Set]:
-    copies = Copy.objects.filter(destination=destination, state__in=[Copy.State.COMPLETE, Copy.State.DAMAGED])
-    rows = Set.objects.complete().filter(system=system, copies__in=copies)
-    return {row.identifier: row for row in rows}
-
-
-def _links(system: System, row: Destination) -> Iterator[tuple[str, Link | str]]:
-    """(identifier, its link or why it has none) of each set that is complete there."""
+def _links(system: System, row: Destination, newest: int | None) -> dict[str, Link | str]:
+    """{identifier: its link, or why it has none} of each set that is complete there."""
     plugin, trust = row.build(), trusted()
     keys = (stored.key for stored in plugin.list(f"{system.slug}/"))
-    for found in layout.find_sets(keys):
-        if found.complete and found.system == system.slug:
-            try:
-                yield found.identifier, _link(ReadableCopy(plugin, found.prefix), found.identifier, trust)
-            except (OperationFailed, UnicodeDecodeError) as error:
-                yield found.identifier, str(getattr(error, "message", error))
+    complete = sorted(
+        found.identifier for found in layout.find_sets(keys) if found.complete and found.system == system.slug
+    )
+    read: dict[str, Link | str] = {}
+    for identifier in complete[-newest:] if newest else complete:
+        try:
+            read[identifier] = _link(ReadableCopy(plugin, f"{system.slug}/{identifier}/"), identifier, trust)
+        except NotThere as error:
+            read[identifier] = error.message
+        except (Damaged, UnicodeDecodeError) as error:
+            read[identifier] = str(error)
+    return read
 
 
 def _link(copy: ReadableCopy, identifier: str, trust: Trust) -> Link | str:
     checksums, content = copy.content(layout.CHECKSUMS), copy.content(layout.MANIFEST)
-    signature = copy.content(layout.SIGNATURE)
-    if not any(trust.signed(key, checksums, signature) for key in trust.keys):
+    try:
+        manifest, digests = Manifest.from_bytes(content), parse_checksums(checksums.decode())
+    except OperationFailed as error:
+        return error.message
+    if not trust.signed(manifest.signing_key, checksums, copy.content(layout.SIGNATURE)):
         return _("its signature is not of our key: it is not believed.")
-    if parse_checksums(checksums.decode()).get(layout.MANIFEST) != hashlib.sha256(content).hexdigest():
+    if digests.get(layout.MANIFEST) != hashlib.sha256(content).hexdigest():
         return _("its manifest was changed: checksums.txt has another digest.")
-    manifest = Manifest.from_bytes(content)
     if manifest.identifier != identifier:
         return _("the set %(other)s lies in its folder.") % {"other": manifest.identifier}
     before = manifest.predecessor

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backups import retention_words, standing
+from backups import retention_words, standing, watch_stores
 from backups.admin.notices import of_house, of_rule
-from backups.models import Canary, Copy, Freeze, Lock, Plan, Recovery, RecoveryKey
+from backups.models import Canary, Copy, Destination, Freeze, Lock, Plan, Recovery, RecoveryKey
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.pulse import TICKS, silent
 from drcenter.panel.look import Link, Notice, Tone
@@ -23,7 +23,7 @@ UNTAKEN_AFTER = timedelta(seconds=90)
 
 def attention(systems: list[standing.SystemStanding], now: datetime) -> list[Notice]:
     """All notices; what is bad comes before what is only not good."""
-    notices = [*_workers(now), *_stopped_applications(), *_damaged(), *_frozen()]
+    notices = [*_workers(now), *_stopped_applications(), *_damaged(), *_put_back(), *_frozen()]
     notices += [*_locks(), *of_house(now)]
     for here in systems:
         notices += _of_system(here)
@@ -94,6 +94,14 @@ def _locks() -> Iterator[Notice]:
             " ".join(filter(None, (shown(lock.message), shown(lock.hint)))),
             link=Link(_("Copy"), address(lock.copy)),
         )
+
+
+def _put_back() -> Iterator[Notice]:
+    """Of the last look at each destination: what is not as it was published."""
+    for destination in Destination.objects.filter(enabled=True):
+        told = watch_stores.last_told(destination)
+        for text in told.facts["alarming"][:5] if told else ():
+            yield Notice(shown(text), link=Link(_("Destination"), address(destination)))
 
 
 def _damaged() -> Iterator[Notice]:

@@ -214,6 +214,7 @@ def _set_facts(row: Set) -> list[Fact]:
         Fact(_("plan"), plan),
         Fact(_("reason"), row.get_reason_display()),
         Fact(_("moment"), words.when_and_ago(row.moment)),
+        Fact(_("number"), str(row.number) if row.number else None),
         *_chain_facts(row),
         Fact(_("requested at"), words.when(row.created_at)),
         Fact(_("took"), words.duration(_seconds(row))),

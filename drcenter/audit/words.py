@@ -31,6 +31,8 @@ ACTIONS = {
     "backups.restore.requested": gettext_noop("restore requested"),
     "backups.restore.rolled_back": gettext_noop("restore rolled back"),
     "backups.restore.succeeded": gettext_noop("restored"),
+    "backups.succession.broken": gettext_noop("sets were put back, taken out or made anew"),
+    "backups.succession.whole": gettext_noop("sets are as the catalogue knows them"),
     "backups.take.cancelled": gettext_noop("backup cancelled"),
     "backups.take.completed": gettext_noop("backup completed"),
     "backups.take.failed": gettext_noop("backup failed"),
