@@ -25,7 +25,7 @@ def describe(
     if copy.set.partial:
         lines.append(
             _("The set holds %(part)s. Only these tables are replaced; the others stay.")
-            % {"part": copy.set.partial}
+            % {"part": copy.set.partial_shown}
         )
     lines.append(_("Compare with the witness of the set, and count the critical tables."))
     lines += [

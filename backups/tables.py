@@ -94,7 +94,7 @@ def _near(name: str, names: Sequence[str]) -> list[str]:
 def sentence(chosen: Sequence[Chosen], sources: Sequence[Source]) -> str:
     """What a set holds less than its sources, "" if nothing: for people, with the names."""
     parts = [
-        _("only %(count)d of %(all)d tables of %(source)s: %(names)s")
+        _("only %(count)s of %(all)s tables of %(source)s: %(names)s")
         % {"count": len(one.tables), "all": one.of, "source": one.source.name, "names": _listed(one.tables)}
         for one in chosen
         if one.tables

@@ -26,6 +26,9 @@ WITH_NAMES = (
     gettext_noop("git state of %(path)s"),
     gettext_noop("information about %(host)s, as texts in %(path)s"),
     gettext_noop("output of %(command)s"),
+    gettext_noop("only %(count)s of %(all)s tables of %(source)s: %(names)s"),
+    gettext_noop("%(count)s of %(all)s tables"),
+    gettext_noop("without %(names)s"),
     gettext_noop("The set is complete, but what follows was not finished: %(reason)s"),
     gettext_noop("The worker ended before it was finished: %(reason)s"),
 )

@@ -34,7 +34,6 @@ from drcenter.panel.badge import badge
 from drcenter.panel.look import Button, Fact, Link, Notice, Record, Tone
 from drcenter.panel.pages import RecordAdmin, address
 from drcenter.permissions import may
-from drcenter.stored import shown
 
 
 def copy_buttons(request: HttpRequest, copy: Copy) -> list[Button]:
@@ -173,7 +172,7 @@ def _partial_notices(row: Set) -> list[Notice]:
     if not row.partial:
         return []
     text = _("A restore over production replaces these tables alone.")
-    return [Notice(_("This set is only a part: %(part)s.") % {"part": shown(row.partial)}, text, Tone.WARN)]
+    return [Notice(_("This set is only a part: %(part)s.") % {"part": row.partial_shown}, text, Tone.WARN)]
 
 
 def _encryption_notices(row: Set) -> list[Notice]:

@@ -8,6 +8,7 @@ from backups.models.level import RANK, Level, lower
 from backups.models.plan import Destination, Plan, Source, Tier
 from backups.succession import Link
 from drcenter.jobs.models import Job
+from drcenter.stored import shown
 from drcenter.systems.models import System
 
 __all__ = ["Copy", "Level", "Part", "Set"]
@@ -135,6 +136,11 @@ class Set(models.Model):
 
     def __str__(self) -> str:
         return f"{self.system.slug}/{self.identifier or f'#{self.pk}'}"
+
+    @property
+    def partial_shown(self) -> str:
+        """How much of how much it is, in the language of the reader; "" for a whole one."""
+        return "; ".join(shown(piece) for piece in self.partial.split("; "))
 
     @property
     def prefix(self) -> str:

@@ -143,7 +143,7 @@ class Rows:
         one.state, one.capped, one.partial = Set.State.COMPLETE, manifest.capped, manifest.partial
         one.encrypted, one.recipients = manifest.encrypted, list(manifest.recipients)
         # Which tables it was asked for is not told; a plan that takes everything did not.
-        one.partial, one.apart = manifest.partial, bool(manifest.partial and one.plan and not one.plan.tables)
+        one.apart = bool(manifest.partial and one.plan and not one.plan.tables)
         one.started_at, one.moment = manifest.started_at, manifest.moment
         one.finished_at = manifest.finished_at
         one.plain_size = sum(part.plain_size for part in manifest.parts)

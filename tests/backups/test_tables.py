@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from backups import cli, keeping, layout, restore, standing, status, take
 from backups.models import Level, Plan, Recovery, Set
@@ -69,6 +69,14 @@ def test_a_run_of_some_tables_says_so_everywhere(shop: Scene, capsys) -> None:
     assert ORDERS in capsys.readouterr().out
     call_command("backup", "list", "shop", "--json")
     assert json.loads(capsys.readouterr().out)[0]["partial"].startswith(ORDERS)
+
+
+def test_it_is_told_in_the_language_of_the_reader() -> None:
+    with translation.override("de"):
+        told = Set(partial=f"{ORDERS}; without uploads").partial_shown
+        assert told == "nur 1 von 3 Tabellen von database: orders; ohne uploads"
+        assert Set(partial="1 of 3 tables").partial_shown == "1 von 3 Tabellen"
+        assert Set().partial_shown == ""
 
 
 def test_it_says_nothing_of_how_the_plan_stands(shop: Scene) -> None:

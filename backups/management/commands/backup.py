@@ -189,7 +189,7 @@ class Command(BaseCommand):
         missing = shortfall(taken, job)
         self.stdout.write(f"{taken}: {taken.get_level_display()} {shown(missing)}".strip())
         if taken.partial:
-            self.stdout.write(f"  {shown(taken.partial)}")
+            self.stdout.write(f"  {taken.partial_shown}")
         return cli.NEEDS_ATTENTION if missing else cli.FINE
 
     def _list(self, options: dict[str, Any]) -> int:
@@ -334,7 +334,7 @@ def _cells(one: Set) -> tuple[str, ...]:
     """For people: the time where the system is, and sizes that can be read."""
     moment = one.moment.astimezone(ZoneInfo(one.system.time_zone)) if one.moment else None
     broken = damaged(one)
-    message = damage(one) if broken else one.message or one.level_reason or shown(one.partial)
+    message = damage(one) if broken else one.message or one.level_reason or one.partial_shown
     return (
         str(one), str(Copy.State.DAMAGED.label if broken else one.get_state_display()),
         str(one.get_level_display()) or "–", f"{moment:%Y-%m-%d %H:%M:%S %Z}" if moment else "–",

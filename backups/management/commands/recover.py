@@ -112,7 +112,7 @@ class Command(BaseCommand):
             }
         )
         if one.partial:
-            self._talk.write(self.style.WARNING(f"  {shown(one.partial)}"))
+            self._talk.write(self.style.WARNING(f"  {one.partial_shown}"))
 
     def _beside(self, copy: Copy, sources: list[Source], options: dict[str, Any]) -> Recovery:
         names = dict(pair.partition("=")[::2] for pair in options["beside"])
