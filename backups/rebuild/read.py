@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from typing import Any
@@ -17,7 +17,7 @@ from backups.destinations.base import Destination, NotThere, Stored
 from backups.layout import Manifest
 from backups.readback import ReadableCopy, Unreadable
 from backups.records import Record, is_record
-from backups.references import located, owner_of
+from backups.references import located
 from backups.succession import Link
 from backups.trust import Trust
 from drcenter.errors import OperationFailed
@@ -130,6 +130,7 @@ def read(
     place: Destination, folder: Folder, trust: Trust, identities: Sequence[pyrage.x25519.Identity]
 ) -> Reading:
     """What the folder holds. Never raises for what is in it; OperationFailed only when the destination fails."""
+    folder = _with_manifest(place, folder)
     if layout.MANIFEST not in folder.objects:
         return Reading(folder, Kind.UNFINISHED)
     copy = _Versions(place, folder)
@@ -148,6 +149,21 @@ def read(
     content = _details(copy, manifest, identities, problems)
     told = _records(copy, folder, trust, identities, problems)
     return Reading(folder, kind, manifest, content, told, link, damage, problems)
+
+
+def _with_manifest(place: Destination, folder: Folder) -> Folder:
+    """A listing may lag behind: what it does not show is asked for by name before it is believed to be missing."""
+    if layout.MANIFEST in folder.objects:
+        return folder
+    found = _asked(place, folder.prefix + layout.MANIFEST)
+    return replace(folder, objects={**folder.objects, layout.MANIFEST: found}) if found else folder
+
+
+def _asked(place: Destination, key: str) -> Stored | None:
+    try:
+        return place.head(key)
+    except NotThere:
+        return None
 
 
 def _link(copy: "_Versions", manifest: Manifest) -> Link:
@@ -173,7 +189,7 @@ class _Versions:
         return self._read[name]
 
     def _content(self, name: str) -> bytes:
-        stored = self.folder.objects.get(name)
+        stored = self.folder.objects.get(name) or _asked(self.place, self.folder.prefix + name)
         if stored is None:
             raise OperationFailed(_("%(name)s is missing.") % {"name": name}, permanent=True)
         if stored.size > layout.LARGEST_MANIFEST:
@@ -215,10 +231,7 @@ def _damage(place: Destination, folder: Folder, manifest: Manifest) -> str:
     expected = {part.key: part.stored_size for part in manifest.parts}
     expected[manifest.details.key] = manifest.details.size
     for name, size in expected.items():
-        try:
-            stored = place.head(located(folder.prefix, name)) if owner_of(name) else folder.objects.get(name)
-        except NotThere:
-            stored = None
+        stored = folder.objects.get(name) or _asked(place, located(folder.prefix, name))
         if stored is None:
             return f"{name} is missing."
         if stored.size != size:

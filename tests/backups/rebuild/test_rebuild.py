@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from backups import due, prune, rebuild, verify
+from backups.destinations import local
 from backups.models import Copy, Destination, Plan, Rebuild, RecoveryKey, Set, Source, Verification
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job
@@ -248,6 +249,23 @@ class TestHostileStorage:
         done = rebuilt(root(destination), identity=key.identity, pem=pem)
         told = " ".join(done.findings)
         assert "belongs to another set" in told and "its signature is not by a key" in told
+
+
+class TestListings:
+    def test_what_is_not_listed_yet_is_asked_for_by_name(
+        self, taken_before, destination, key, settings, tmp_path, monkeypatch
+    ) -> None:
+        before = rows()
+        pem = lose_everything(settings, tmp_path)
+        original = local.Plugin.list
+        late = ("manifest.json", "checksums.txt.sig", "01-database-database.sqlite3.zst.age")
+        monkeypatch.setattr(
+            local.Plugin, "list",
+            lambda self, prefix: (one for one in original(self, prefix) if not one.key.endswith(late)),
+        )  # fmt: skip
+        done = rebuilt(root(destination), identity=key.identity, pem=pem)
+        assert (done.counts["ours"], done.findings) == (2, [])
+        assert rows() == before
 
 
 class TestSuccession:
