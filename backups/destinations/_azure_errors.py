@@ -67,7 +67,8 @@ def explained(what: str, key: str | None = None) -> Iterator[None]:
 
 
 def _answered(what: str, error: Any, key: str | None) -> OperationFailed:
-    code = str(getattr(error, "error_code", "") or "").rpartition(".")[2]
+    given = getattr(error, "error_code", "") or ""
+    code = str(getattr(given, "value", given))
     status = int(error.status_code or 0)
     # A look has no body, so that its error has no code.
     code = code or {412: "ConditionNotMet", 403: "AuthorizationFailure"}.get(status, "")

@@ -3,7 +3,7 @@
 import pytest
 
 from backups.destinations import _retry
-from tests.backups.destinations import azurite, localstack, s3_server, sftp_server
+from tests.backups.destinations import azurite, gcs_simulator, localstack, s3_server, sftp_server
 from tests.backups.destinations.faulty_s3 import FaultyServer
 
 
@@ -37,6 +37,12 @@ def azure_port():
 @pytest.fixture
 def azure_key(monkeypatch):
     monkeypatch.setenv("TEST_AZURE_KEY", azurite.KEY)
+
+
+@pytest.fixture(scope="session")
+def google():
+    with gcs_simulator.Simulator() as server:
+        yield server
 
 
 @pytest.fixture

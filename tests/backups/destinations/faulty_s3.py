@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         return None
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
+    do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_HEAD = _serve
 
     def _forwarded(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.backend, timeout=60)

@@ -13,11 +13,11 @@ from backups.destinations.base import NotThere
 from backups.trial import check
 from drcenter.errors import OperationFailed
 from drcenter.options import validated
-from tests.backups.destinations import azurite, s3_server, sftp_server
+from tests.backups.destinations import azurite, gcs_simulator, s3_server, sftp_server
 from tests.backups.destinations.streams import Broken, Generated
 
 MIB = 1 << 20
-KINDS = ("local", "s3", "s3-md5", "sftp", "sftp-plain", "azure")
+KINDS = ("local", "s3", "s3-md5", "sftp", "sftp-plain", "azure", "gcs")
 
 
 def options_of(kind, request):
@@ -30,6 +30,8 @@ def options_of(kind, request):
     if kind == "azure":
         request.getfixturevalue("azure_key")
         return azurite.options(request.getfixturevalue("azure_port"))
+    if kind == "gcs":
+        return request.getfixturevalue("google").options(request.getfixturevalue("tmp_path"))
     request.getfixturevalue("s3_keys")
     port = request.getfixturevalue("s3_port")
     more = {"checksums": "when_required"} if kind == "s3-md5" else {}
@@ -109,6 +111,12 @@ def unfinished(destination):
         return []  # Azure shows blocks that were not committed to nobody, and drops them after a week.
     if "path" in plugin.options:
         return [path for path in Path(plugin._root).rglob("*") if "unfinished" in path.name]
+    if "credentials_json" in plugin.options:
+        return [
+            one
+            for one in gcs_simulator.BUCKETS[plugin.options["bucket"]].uploads.values()
+            if "result" not in one
+        ]
     found = plugin._client.list_multipart_uploads(Bucket=plugin.options["bucket"])
     return found.get("Uploads", [])
 
