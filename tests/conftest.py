@@ -3,12 +3,20 @@
 from datetime import UTC, datetime
 
 import pytest
+from django.utils import translation
 
 from tests.append_only import let_tests_flush
 
 pytest_plugins = ["tests.cast"]
 
 let_tests_flush()
+
+
+@pytest.fixture(autouse=True)
+def no_language_left_over():
+    """A page that was asked for in German leaves its language to the thread."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture

@@ -31,6 +31,14 @@ class ProfileAdmin(PanelAdmin):
     search_fields = ("slug", "name")
     empty_hint = gettext_lazy("A profile is a choice of tiers that plans can take.")
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # Where nobody may choose, words instead of what the row holds.
+        readable = obj is not None and not self.has_change_permission(request, obj)
+        return ("slug", "name", "tier_names") if readable else ("slug", "name", "tiers")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("tier_names",)
+
     @display(description=gettext_lazy("tiers"))
     def tier_names(self, profile: Profile) -> str:
         return ", ".join(profile.tier_labels)

@@ -6,6 +6,7 @@ import pytest
 from django.contrib import admin
 from django.urls import reverse
 
+from drcenter.panel.acts import ActPage
 from drcenter.panel.pages import address
 from tests.backups.admin.test_pages import full  # noqa: F401 - a fixture
 from tests.browser.conftest import NARROW, WIDE
@@ -26,20 +27,23 @@ def paths(plan, copy, running_job) -> list[str]:
         if getattr(page, "actions", ()) is not None:
             found.append(reverse(f"{name}_add"))
         if row := model._default_manager.first():
-            found.append(address(row))
+            found += [address(row), *acts(page, row)]
     source = plan.sources.first()
     found += [f"/admin/backups/source/add/?engine={name}" for name in ADDED]
     found += ["/admin/backups/destination/add/?kind=local"]
-    found += [address(plan, "back_up"), address(running_job, "cancel")]
-    found += [address(plan, page) for page in ("retention", "prune", "thaw", "contents")]
-    found += [address(plan.system, page) for page in ("contents", "calendar")]
-    found += [address(plan, page) for page in ("retention", "prune", "thaw")]
-    found += [
-        address(copy.set, "copy_to"),
-        *(address(copy.destination, page) for page in ("rebuild", "newest")),
-    ]
-    found += [address(copy, page) for page in ("verify", "beside", "production")]
+    found += [address(plan, "retention"), "/account/factors/"]
     return [*found, f"{address(copy, 'production')}?source={source.pk}"]
+
+
+def acts(page, row) -> list[str]:
+    """The pages that ask before something is done to the row."""
+    of_it = f"{row._meta.app_label}_{row._meta.model_name}_"
+    return [
+        address(row, pattern.name.removeprefix(of_it))
+        for pattern in page.get_urls()
+        if issubclass(getattr(pattern.callback, "view_class", object), ActPage)
+        and pattern.callback.view_class.asks
+    ]
 
 
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])

@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.db import transaction
 from django.urls import reverse
 
-from backups.models import Copy, Recovery, Set, Verification
+from backups.models import Copy, Profile, Recovery, Set, Verification
 from drcenter.audit.models import Entry
 from drcenter.audit.record import record
 from drcenter.jobs.models import Job, Line
@@ -113,3 +113,11 @@ def test_a_plan_takes_no_source_of_another_system(as_admin, plan, uploads):
     uploads.save()
     page = as_admin.get(address(plan)).text
     assert "shop/database" in page and "wiki/uploads" not in page
+
+
+def test_a_profile_that_is_given_shows_words_and_no_data(as_admin, db):
+    golden = Profile.objects.get(slug="golden")
+    page = as_admin.get(address(golden), headers={"Accept-Language": "de"}).text
+    assert (
+        "Anwendungscode, Datenbank, Konfiguration, Ablage" in page and "&quot;application&quot;" not in page
+    )
