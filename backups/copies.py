@@ -27,7 +27,7 @@ from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext
 from drcenter.jobs.enqueue import enqueue
-from drcenter.jobs.models import OPEN, Job
+from drcenter.jobs.models import OPEN, Job, State
 from drcenter.secrets import redact
 from drcenter.stored import in_english
 
@@ -195,7 +195,8 @@ def _make_up(context: JobContext, copy: Copy, target: DestinationPlugin) -> bool
                 verify.request(source, Level.INTACT, requested_by="system")
             continue
         except BaseException as error:
-            _put_back(context, copy, str(getattr(error, "message", "")) or type(error).__name__)
+            reason = str(getattr(error, "message", "")) or type(error).__name__
+            _put_back(context, copy, reason, keep=_may_go_on(context, error))
             if isinstance(error, OperationFailed) and not context.cancelled:
                 failed(copy.destination, error)
             raise
@@ -220,7 +221,7 @@ def _copy(context: JobContext, copy: Copy, source: Copy, target: DestinationPlug
         pace.wait(count)
 
     readable = ReadableCopy(source.destination.build(Role.READ), copy.set.prefix)
-    copying.copy(readable, target, advance, context.sure)
+    copying.copy(readable, target, advance, context.sure, go_on=True)
     _end(context, copy, state=Copy.State.COMPLETE, level=Level.STORED, verified_at=timezone.now(), message="")
     context.log(_("%(copy)s: complete, from %(source)s") % {"copy": copy, "source": source.destination})
 
@@ -243,20 +244,27 @@ def _end(context: JobContext, copy: Copy, **fields: object) -> None:
         raise OperationFailed(_("Another attempt has taken this copy over."), permanent=True)
 
 
-def _put_back(context: JobContext, copy: Copy, reason: str) -> None:
-    """It waits again; nothing half of it is left."""
-    left = withdraw_copy(copy, copy.set.prefix)
+def _may_go_on(context: JobContext, error: BaseException) -> bool:
+    """Whether the next try can go on with what is there: the workers are stopped, or the failure may pass."""
+    if context.reason:
+        return context.reason == "workers"
+    return isinstance(error, OperationFailed) and not error.permanent
+
+
+def _put_back(context: JobContext, copy: Copy, reason: str, *, keep: bool = False) -> None:
+    """It waits again; nothing half of it is left, unless it is kept to go on with."""
+    left = "" if keep else withdraw_copy(copy, copy.set.prefix)
     mine = Copy.objects.filter(pk=copy.pk, state=Copy.State.WRITING, job=context.job)
     mine.update(state=Copy.State.WAITING, message=redact(f"{reason} {left}".strip()))
 
 
 def ended(job: Job) -> None:
-    """After a job: what it was writing waits again."""
+    """After a job: what it was writing waits again. A lost worker's copy is gone on with."""
     open_ones = Copy.objects.filter(job=job, state=Copy.State.WRITING).select_related(
         "set__system", "destination"
     )
     for copy in open_ones:
-        left = withdraw_copy(copy, copy.set.prefix)
+        left = "" if job.state == State.LOST else withdraw_copy(copy, copy.set.prefix)
         Copy.objects.filter(pk=copy.pk, job=job, state=Copy.State.WRITING).update(
             state=Copy.State.WAITING, message=redact(f"{job.message} {left}".strip())
         )

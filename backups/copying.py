@@ -21,11 +21,14 @@ def copy(
     target: Destination,
     advance: Callable[[int], None],
     before_manifest: Callable[[], None] = lambda: None,
+    *,
+    go_on: bool = False,
 ) -> None:
     """Copy a set byte for byte. Raises Damaged when the source is not what was published, OperationFailed otherwise.
 
     `advance` hears of every block, and may wait: to keep a bandwidth limit. `before_manifest` may raise to keep the
-    copy from becoming a set. What the set needs of earlier sets has to be at the target already.
+    copy from becoming a set. What the set needs of earlier sets has to be at the target already. `go_on`: with what an
+    earlier try has left there.
     """
     digests = parse_checksums(source.content(layout.CHECKSUMS).decode())
     own = {name for name in digests if not owner_of(name)}
@@ -35,7 +38,25 @@ def copy(
     for name in names:
         if name == layout.MANIFEST:
             before_manifest()
-        _copy_object(source, target, name, digests.get(name), advance)
+        # A store that replaces nothing takes none of them twice.
+        if not go_on or not _is_there(source, target, name, digests.get(name)):
+            _copy_object(source, target, name, digests.get(name), advance)
+
+
+def _is_there(source: ReadableCopy, target: Destination, name: str, digest: str | None) -> bool:
+    """Whether an earlier try has copied the object: the target gives back the bytes that were published.
+
+    What checksums.txt does not name, itself and its signature, is compared with what the source has.
+    """
+    key = source.prefix + name
+    try:
+        found = target.head(key)
+    except NotThere:
+        return False
+    if found.size != source.destination.head(key).size:
+        return False
+    published = digest or hashlib.sha256(source.content(name)).hexdigest()
+    return found.checksum == f"sha256:{published}" or _digest(target, key) == published
 
 
 def _require_there(source: ReadableCopy, target: Destination, name: str) -> None:
@@ -58,7 +79,7 @@ def _copy_object(
     key = source.prefix + name
     with source.stored(name) as opened:
         stream = _Digesting(opened, key, digest, advance)
-        stored = target.put(key, stream, expected_size=source.destination.head(key).size)
+        stored = target.replay(key, stream, expected_size=source.destination.head(key).size)
     if target.head(key).size != stream.size or stored.size != stream.size:
         raise OperationFailed(f"{key} has another size at {target.target} than what was sent.")
     if stored.checksum != f"sha256:{stream.sha256}" and _digest(target, key) != stream.sha256:

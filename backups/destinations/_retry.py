@@ -54,6 +54,9 @@ class Retrying(Destination):
     def put(self, key: str, stream: Reader, *, expected_size: int | None = None) -> Stored:
         return self.inner.put(key, stream, expected_size=expected_size)
 
+    def replay(self, key: str, stream: Reader, *, expected_size: int) -> Stored:
+        return self.inner.replay(key, stream, expected_size=expected_size)
+
     def put_in_parts(self, key: str, stream: Reader) -> Stored:
         return self.inner.put_in_parts(key, stream)
 

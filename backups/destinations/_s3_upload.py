@@ -79,7 +79,7 @@ def store(place: Place, name: str, stream: Reader, first: int) -> Stored:
     the store can be reached (`sweep` does the rest), and the exception passes on.
     """
     body = filled(stream, bytearray(first))
-    return _in_parts(place, name, body, stream) if len(body) == first else _whole(place, name, body)
+    return _in_parts(place, name, body, stream) if len(body) == first else whole(place, name, body)
 
 
 def filled(stream: Reader, buffer: bytearray) -> bytearray:
@@ -96,7 +96,7 @@ def filled(stream: Reader, buffer: bytearray) -> bytearray:
     return buffer
 
 
-def _whole(place: Place, name: str, body: bytearray) -> Stored:
+def whole(place: Place, name: str, body: bytearray) -> Stored:
     arguments = place.arguments | place.publishing | place.checksum(body)
 
     def send() -> None:
@@ -106,7 +106,7 @@ def _whole(place: Place, name: str, body: bytearray) -> Stored:
     digest = hashlib.sha256(body).hexdigest()
     etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
     wanted = Wanted(len(body), (f"sha256:{digest}", f"etag:{etag}"))
-    return _sent(place, name, send, wanted)
+    return sent(place, name, send, wanted)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Wanted:
     checksums: tuple[str, ...]
 
 
-def _sent(place: Place, name: str, send: Callable[[], None], wanted: Wanted) -> Stored:
+def sent(place: Place, name: str, send: Callable[[], None], wanted: Wanted) -> Stored:
     """Send, and look at what the store has then. A lost answer is no failure if the object is there, and ours."""
     try:
         _retry.retried(send, _worth_repeating)
@@ -157,12 +157,12 @@ def _remove(place: Place, found: Stored, name: str) -> None:
 
 
 def _in_parts(place: Place, name: str, body: bytearray, stream: Reader) -> Stored:
-    parts = _Parts(place, name)
+    parts = Parts(place, name)
     place.unfinished.add(name)
     try:
         parts.begin()
         parts.send_all(body, stream)
-        stored = _sent(place, name, parts.complete, parts.wanted())
+        stored = sent(place, name, parts.complete, parts.wanted())
     except BaseException:
         parts.give_up()
         raise
@@ -170,7 +170,7 @@ def _in_parts(place: Place, name: str, body: bytearray, stream: Reader) -> Store
     return stored
 
 
-class _Parts:
+class Parts:
     """A multipart upload: one part is sent by a thread while the next one is filled."""
 
     def __init__(self, place: Place, name: str) -> None:
@@ -236,12 +236,16 @@ class _Parts:
             return answer
 
         answer = _retry.retried(send, lambda error: not self._stopped.is_set() and _worth_repeating(error))
-        self._size += len(body)
+        return self._there(number, len(body), checksum, answer["ETag"])
+
+    def _there(self, number: int, size: int, checksum: dict[str, str], etag: str) -> dict[str, Any]:
+        """What completing the upload has to say of a part that the store has."""
+        self._size += size
         self._digests.update(
             base64.b64decode(checksum["ChecksumSHA256" if self._place.sha256 else "ContentMD5"])
         )
         proof = {"ChecksumSHA256": checksum["ChecksumSHA256"]} if self._place.sha256 else {}
-        return {"PartNumber": number, "ETag": answer["ETag"], **proof}
+        return {"PartNumber": number, "ETag": etag, **proof}
 
     def complete(self) -> None:
         with explained(f"{self._name} cannot be completed"):
@@ -283,17 +287,17 @@ def abort(place: Place, name: str, upload: str) -> None:
 
 def sweep(place: Place, prefix: str, only: str | None = None) -> None:
     """Abort all unfinished uploads whose names start with `prefix`, or those of the name `only`."""
-    for upload in _unfinished(place, prefix):
+    for upload in uploads(place, prefix):
         if only in (None, upload["Key"]):
             abort(place, upload["Key"], upload["UploadId"])
 
 
 def unfinished(place: Place, prefix: str) -> Iterator[tuple[str, datetime]]:
     """(name, when it began) of the uploads that were neither completed nor aborted."""
-    return ((upload["Key"], upload["Initiated"]) for upload in _unfinished(place, prefix))
+    return ((upload["Key"], upload["Initiated"]) for upload in uploads(place, prefix))
 
 
-def _unfinished(place: Place, prefix: str) -> Iterator[Any]:
+def uploads(place: Place, prefix: str) -> Iterator[Any]:
     marker: dict[str, str] = {}
     while True:
         with explained("Unfinished uploads cannot be listed"):

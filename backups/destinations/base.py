@@ -88,6 +88,14 @@ class Destination(ABC):
         store fails, nothing appears under `key`, nothing half is left, and the exception passes on.
         """
 
+    def replay(self, key: str, stream: Reader, *, expected_size: int) -> Stored:
+        """As `put`, of bytes that can be given again from their first one, and are `expected_size` in all.
+
+        When it fails in a way that may pass, what was transferred stays where the store can keep it: called again
+        with the same bytes it goes on from there. `abort` removes it. Default: it begins anew.
+        """
+        return self.put(key, stream, expected_size=expected_size)
+
     def put_in_parts(self, key: str, stream: Reader) -> Stored:
         """As `put`, but in parts as soon as the store takes them: the connection test wants to see that, too."""
         return self.put(key, stream)

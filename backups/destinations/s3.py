@@ -18,6 +18,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from backups.destinations import _s3_resume as resume
 from backups.destinations import _s3_upload as upload
 from backups.destinations._keys import checked
 from backups.destinations._object_options import LOCK_DAYS, StoreOptions
@@ -159,9 +160,15 @@ class Plugin(Destination):
         return self._prefix + checked(key)
 
     def put(self, key: str, stream: Reader, *, expected_size: int | None = None) -> Stored:
+        return self._put(key, stream, self._first_part(expected_size))
+
+    def replay(self, key: str, stream: Reader, *, expected_size: int) -> Stored:
+        stored = resume.replayed(self._place, self._name(key), stream, self._first_part(expected_size))
+        return self._outside(stored)
+
+    def _first_part(self, expected_size: int | None) -> int:
         fixed = self.options["part_size"]
-        first = int(fixed) * upload.MEBIBYTE if fixed else upload.first_part_size(expected_size)
-        return self._put(key, stream, first)
+        return int(fixed) * upload.MEBIBYTE if fixed else upload.first_part_size(expected_size)
 
     def put_in_parts(self, key: str, stream: Reader) -> Stored:
         return self._put(key, stream, SMALLEST_PART_OF_ALL)

@@ -4,13 +4,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from backups import copies, copying, verify
-from backups.destinations.local import MARKER
+from backups.destinations.local import MARKER, Plugin
 from backups.models import Copy, Destination, Level, Set
 from drcenter.audit.models import Entry
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.work import run_job
-from tests.backups.taking import channel, good, objects_in, quick, root, sets_in, stop_in, taken
+from tests.backups.taking import channel, good, objects_in, quick, root, sets_in, stop_in, taken, verified
 
 __all__ = ["channel", "quick"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "key", "channel")]
@@ -74,9 +74,12 @@ class TestAwayForADay:
         away()
         time_machine.shift(2 * 3600)
         original, done = copying.copy, []
-        monkeypatch.setattr(
-            copying, "copy", lambda source, *more: (done.append(source.prefix), original(source, *more))
-        )
+
+        def noted(source, *more, **named):
+            done.append(source.prefix)
+            original(source, *more, **named)
+
+        monkeypatch.setattr(copying, "copy", noted)
         (job,) = tick()
         assert job.state == State.SUCCEEDED, (job.message, job.hint)
         assert done == [one.prefix for one in (sets[3], *sets[:3])]
@@ -233,7 +236,44 @@ class TestWorkersThatEnd:
         copies.ended(job)
         copy.refresh_from_db()
         assert (copy.state, copy.message) == ("awaited", "killed")
-        assert objects_in(second) == []
+        assert sets_in(second) == []
+        (job,) = tick()
+        assert job.state == State.SUCCEEDED, job.message
+        assert (root(second) / one.prefix / "log.txt").read_text() != "half"
+
+    def test_what_an_earlier_try_has_copied_is_not_sent_again(self, plan, second, monkeypatch) -> None:
+        """The destination goes away in the middle; what is there, and whole, stays."""
+        one = good(plan)
+        copies.request(one, second, requested_by="anna")
+        sent: list[str] = []
+        original = Plugin.put
+
+        def put(self, key, stream, **more):
+            if len(sent) == 3:
+                sent.append("away")
+                raise OperationFailed("It went away.", "Wait.")
+            sent.append(key)
+            return original(self, key, stream, **more)
+
+        monkeypatch.setattr(Plugin, "put", put)
+        (job,) = tick()
+        assert job.state == State.FAILED and sets_in(second) == []
+        done, sent[:] = sent[:3], ["now"]
+        assert len(objects_in(second)) == 3
+        Destination.objects.update(retry_at=None)
+        # One of them was changed since.
+        changed = root(second) / done[0]
+        changed.chmod(0o600)
+        changed.write_bytes(b"x" * changed.stat().st_size)
+        monkeypatch.setattr(
+            Plugin,
+            "put",
+            lambda self, key, stream, **more: sent.append(key) or original(self, key, stream, **more),
+        )
+        (job,) = tick()
+        assert job.state == State.SUCCEEDED, job.message
+        assert done[0] in sent and not {*done[1:]} & {*sent}
+        assert verified(one.copies.get(destination=second), Level.STORED).state == "passed"
 
     def test_a_set_that_retention_let_go_meanwhile_is_not_brought_back(
         self, plan, second, monkeypatch
