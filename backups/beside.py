@@ -92,7 +92,7 @@ def _inside(place: Engine, original: Engine) -> bool:
 
 
 def _path(engine: Engine) -> str:
-    return os.path.realpath(engine.options["path"]) if engine.options.get("path") else ""
+    return os.path.realpath(engine.on_disk) if engine.on_disk else ""
 
 
 def check_room(recovering: Recovering) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -12,6 +13,7 @@ from backups import preflight
 from backups.engines.base import Finding
 from backups.models import Destination, Plan, Profile, Source, Tier
 from backups.tables import Chosen, choose
+from drcenter.deadline import within
 from drcenter.errors import OperationFailed
 from drcenter.systems.models import System
 
@@ -104,39 +106,42 @@ class Estimate:
         }
 
 
-def of_plan(plan: Plan) -> Estimate:
-    """What the plan's next set will be."""
+def of_plan(plan: Plan, patience: float | None = None) -> Estimate:
+    """What the plan's next set will be. `patience`: seconds that a source may take to answer."""
     tiers = plan.profile.tiers if plan.profile else ()
     chosen = choose(list(plan.chosen().select_related("system")), plan.tables)
-    found = _looked(plan.system, chosen, tiers)
+    found = _looked(plan.system, chosen, tiers, patience)
     found.stored = preflight.packed(found.plain, plan)
     found.places = _places(list(plan.destinations.filter(enabled=True)), found.stored)
     return found
 
 
-def of_profile(system: System, profile: Profile) -> Estimate:
+def of_profile(system: System, profile: Profile, patience: float | None = None) -> Estimate:
     """What a set of this profile would be, whether there is a plan for it or not."""
     sources = system.sources.filter(enabled=True, tier__in=profile.tiers).select_related("system")
-    found = _looked(system, choose(list(sources.order_by("pk")), ()), profile.tiers)
+    found = _looked(system, choose(list(sources.order_by("pk")), ()), profile.tiers, patience)
     found.stored = preflight.packed(found.plain, None)
     found.places = _places(list(Destination.objects.filter(enabled=True)), found.stored)
     return found
 
 
-def _looked(system: System, sources: Sequence[Chosen], tiers: Sequence[str]) -> Estimate:
+def _looked(
+    system: System, sources: Sequence[Chosen], tiers: Sequence[str], patience: float | None
+) -> Estimate:
     held = {one.source.tier for one in sources}
     missing = {
         Tier(tier): str(HOW_TO_ADD[Tier(tier)]) for tier in Tier.values if tier in tiers and tier not in held
     }
-    return Estimate(system, [_line(one) for one in sources], missing)
+    return Estimate(system, [_line(one, patience) for one in sources], missing)
 
 
-def _line(chosen: Chosen) -> Line:
+def _line(chosen: Chosen, patience: float | None) -> Line:
     """Look at one source; that one cannot be read keeps no other from being looked at."""
     source, began, target = chosen.source, time.monotonic(), ""
     try:
         target = source.build().target
-        seen = preflight.look([chosen])[0].inspection
+        look = partial(preflight.look, [chosen])
+        seen = (look() if patience is None else within(look, patience))[0].inspection
     except OperationFailed as error:
         # Which source it is stands beside it.
         message = error.message.removeprefix(f"{source}: ")

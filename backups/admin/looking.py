@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from backups import calendar, estimate
 from backups.models import Plan, Profile
 from drcenter import permissions
+from drcenter.deadline import SECONDS
 from drcenter.errors import OperationFailed
 from drcenter.options import LinesField
 from drcenter.panel import words
@@ -65,7 +66,7 @@ class PlanContents(Looking):
         return _("What a set will contain: %(plan)s") % {"plan": self.row}
 
     def found(self, form: Any) -> estimate.Estimate:
-        return estimate.of_plan(self.row)
+        return estimate.of_plan(self.row, SECONDS)
 
 
 class ProfileForm(PanelForm):
@@ -82,7 +83,7 @@ class SystemContents(Looking):
         return _("What a set will contain: %(system)s") % {"system": self.row}
 
     def found(self, form: Any) -> estimate.Estimate:
-        return estimate.of_profile(self.row, form.cleaned_data["profile"])
+        return estimate.of_profile(self.row, form.cleaned_data["profile"], SECONDS)
 
 
 def facts(seen: estimate.Estimate) -> list[Fact]:

@@ -199,6 +199,11 @@ class Engine(ABC):
         """The host that a person has to type before this source is overwritten."""
 
     @property
+    def on_disk(self) -> str:
+        """The path of this place on this machine; empty for one that has none."""
+        return str(self.options.get("path") or "")
+
+    @property
     def for_reading(self) -> str:
         """Why a restore over production leaves this source out, in a sentence; empty: it does not."""
         return ""

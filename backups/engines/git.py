@@ -53,6 +53,8 @@ class Plugin(Engine):
     label = cast(str, _("Git state"))
     Options = Options
     required_tools = ("git",)
+    beside_on_disk = True
+    one_moment = True
     # The work tree that a place was taken from: what a bundle builds on may still be there.
     _original: Path | None = None
     _created = False

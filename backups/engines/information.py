@@ -57,6 +57,8 @@ class Options(forms.Form):
 class Plugin(Engine):
     label = cast(str, _("Information about the machine"))
     Options = Options
+    beside_on_disk = True
+    one_moment = True
     _created = False
 
     @property
@@ -70,6 +72,10 @@ class Plugin(Engine):
     @property
     def host(self) -> str:
         return socket.gethostname()
+
+    @property
+    def on_disk(self) -> str:
+        return str(self.path)
 
     @property
     def for_reading(self) -> str:

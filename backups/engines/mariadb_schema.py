@@ -37,6 +37,8 @@ class Plugin(mariadb.Plugin):
     label = cast(str, _("MariaDB / MySQL: schema and statistics only"))
     # It is no database whose rows could be taken by table.
     by_table = False
+    # The definitions are read first, the dump after them: nobody is locked out of changing tables for that.
+    one_moment = False
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)

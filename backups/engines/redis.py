@@ -56,6 +56,7 @@ class Plugin(Engine):
     label = "Redis"
     Options = Options
     required_tools = ("redis-cli",)
+    beside_on_disk = True
     # A file alone, of which nothing runs: scratch places and those beside.
     _is_file = False
 
@@ -70,6 +71,10 @@ class Plugin(Engine):
     @property
     def path(self) -> Path:
         return Path(self.options["file"])
+
+    @property
+    def on_disk(self) -> str:
+        return str(self.path)
 
     @property
     def target(self) -> str:

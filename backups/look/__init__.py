@@ -1,5 +1,6 @@
 """Looks at a place without changing anything, and proposes how to protect it."""
 
+import os
 from pathlib import Path
 
 from django.utils.translation import gettext as _
@@ -13,6 +14,13 @@ from drcenter.secrets import Secret
 
 __all__ = ["Machine", "Proposal", "ProposedSource", "look_at"]
 
+# The manifest of a package manager, and the directory that it fills.
+MANIFESTS = {
+    "composer.json": "vendor",
+    "package.json": "node_modules",
+    "pyproject.toml": ".venv",
+    "Gemfile": ".bundle",
+}
 SQLITE_HEADER = b"SQLite format 3\0"
 
 
@@ -60,12 +68,26 @@ def _look_at_file(path: Path) -> Proposal:
 def _look_at_directory(path: Path) -> Proposal:
     """A directory that is no application known here: its files alone."""
     proposal = Proposal(name=path.name or "files", directory=str(path))
-    source = ProposedSource("files", "files", Tier.APPLICATION, {"path": str(path)})
-    source.inspect()
+    options = {"path": str(path), "exclude": _made_again(path)}
+    source = ProposedSource("files", "files", Tier.APPLICATION, options)
     proposal.sources.append(source)
+    if os.path.lexists(path / ".git"):
+        proposal.sources.append(ProposedSource("git", "git", Tier.GIT, {"path": str(path)}))
+    for one in proposal.sources:
+        one.inspect()
     proposal.notes.append(
         _(
             "This is no Laravel application (there is no artisan): its files are proposed as they are, without a database."
         )
     )
     return proposal
+
+
+def _made_again(path: Path) -> list[str]:
+    """What to leave out: what its package managers and interpreters make again, and the repository, which has a source
+    of its own. Only what there is a manifest for: a directory that is called `vendor` may be anything."""
+    found = [
+        name for manifest, name in MANIFESTS.items() if (path / manifest).is_file() and (path / name).is_dir()
+    ]
+    caches = ["**/__pycache__", "**/.cache"]
+    return [*found, *caches, *([".git"] if os.path.lexists(path / ".git") else [])]

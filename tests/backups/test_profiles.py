@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
 from backups import estimate, profiles, take
+from backups.engines import sqlite
 from backups.models import Plan, Profile, Set, Source, Tier
 from drcenter.audit.models import Entry
 from drcenter.errors import OperationFailed
@@ -149,3 +151,12 @@ def test_the_command_takes_a_profile(plan, key):
     code, out = run_command("backup", "run", "shop", "--profile", "data", "--here")
     assert code == 0, out
     assert Set.objects.get().plan.profile.slug == "data"
+
+
+def test_a_source_that_hangs_does_not_hang_whoever_looks(plan, database, uploads, monkeypatch):
+    monkeypatch.setattr(sqlite.Plugin, "inspect", lambda engine: time.sleep(2))
+    began = time.monotonic()
+    found = estimate.of_plan(plan, patience=0.2)
+    assert time.monotonic() - began < 1.5
+    assert [line.source for line in found.problems] == [database]
+    assert "No answer within" in found.problems[0].problem.message

@@ -100,3 +100,17 @@ def test_an_application_with_its_machine(tmp_path, machine):
     assert names[:3] == ["application", "configuration", "storage"] and "information" in names
     assert "information" not in [source.name for source in look_at(str(root)).sources]
     assert any("external services: Vapi" in note for note in look_at(str(root), machine=machine).notes)
+
+
+def test_a_directory_without_what_is_made_again(tmp_path):
+    for name in ("vendor", "node_modules", "src"):
+        (tmp_path / "app" / name).mkdir(parents=True)
+        (tmp_path / "app" / name / "file").write_text("x")
+    (tmp_path / "app/package.json").write_text("{}")
+    [files] = look_at(str(tmp_path / "app")).sources
+    assert "node_modules" in files.options["exclude"]
+    assert "vendor" not in files.options["exclude"], "without a manifest nothing would make it again"
+    (tmp_path / "app/.git").mkdir()
+    files, git = look_at(str(tmp_path / "app")).sources
+    assert (git.engine, ".git" in files.options["exclude"]) == ("git", True)
+    assert git.problem is not None, "it is no repository, and says so"
