@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from django.db.models import Count, Sum
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -11,6 +12,7 @@ from backups.admin.notices import of_house, of_rule
 from backups.models import Canary, Copy, Destination, Freeze, Lock, Plan, Recovery, RecoveryKey
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.pulse import TICKS, silent
+from drcenter.panel import words
 from drcenter.panel.look import Link, Notice, Tone
 from drcenter.panel.pages import address
 from drcenter.stored import shown
@@ -24,6 +26,7 @@ UNTAKEN_AFTER = timedelta(seconds=90)
 def attention(systems: list[standing.SystemStanding], now: datetime) -> list[Notice]:
     """All notices; what is bad comes before what is only not good."""
     notices = [*_workers(now), *_stopped_applications(), *_damaged(), *_put_back(), *_frozen()]
+    notices += _leftovers()
     notices += [*_locks(), *of_house(now)]
     for here in systems:
         notices += _of_system(here)
@@ -122,6 +125,19 @@ def _frozen() -> Iterator[Notice]:
             _("Nothing is removed any more: %(what)s.") % {"what": freeze},
             retention_words.doubts(freeze.reasons),
             link=Link(_("Look"), address(plan, "retention")) if plan else None,
+        )
+
+
+def _leftovers() -> Iterator[Notice]:
+    """What nobody will ever need, and pays for."""
+    for place in Destination.objects.filter(leftovers__kept_because="").distinct():
+        found = place.leftovers.filter(kept_because="").aggregate(count=Count("pk"), size=Sum("size"))
+        yield Notice(
+            _("Broken-off runs left %(size)s at %(destination)s.")
+            % {"size": words.size(found["size"]), "destination": place},
+            _("Look at the list on its page, and have them removed."),
+            Tone.FAIR,
+            Link(_("Look"), address(place)),
         )
 
 

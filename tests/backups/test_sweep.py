@@ -226,6 +226,7 @@ def test_in_the_panel(as_operator, operator, destination, time_machine):
     time_machine.shift(25 * 3600)
     looked(destination)
     as_operator.force_login(operator)
+    assert "Broken-off runs left" in as_operator.get("/admin/").text
     page = as_operator.get(address(destination)).text
     assert "Remove leftovers" in page
     assert as_operator.get(address(destination, "sweep")).status_code == 200
