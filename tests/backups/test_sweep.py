@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from backups import layout, publish, signing, sweep, take
 from backups.destinations import _s3_upload
+from backups.destinations.local import TEMPORARY
 from backups.destinations.local import Plugin as Local
 from backups.models import Copy, Destination, Leftover, Set
 from drcenter.audit.models import Entry, Result
@@ -93,7 +94,7 @@ def test_unfinished_files_of_a_killed_worker_are_found(destination, time_machine
     prefix = attempt(destination, names=("restore.sh",))
     folder = destination.build().inner._root / prefix / "parts"
     folder.mkdir()
-    (folder / ".drc-unfinished-0011").write_bytes(b"half")
+    (folder / f"{TEMPORARY}0011").write_bytes(b"half")
     time_machine.shift(25 * 3600)
     (row,) = sweep.look(destination)
     assert (row.prefix, row.objects_count, row.kept_because) == (prefix, 2, "")

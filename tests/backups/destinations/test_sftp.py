@@ -201,6 +201,9 @@ class TestBrokenConnections:
         for folder in ("shop/dead/parts", "shop/alive/parts"):
             (root / folder).mkdir(parents=True)
             (root / folder / ".drcenter-unfinished-0123456789abcdef").touch()
+        assert {one.key.rpartition("/")[0] for one in destination.unfinished("shop/dead/")} == {
+            "shop/dead/parts"
+        }
         destination.abort()
         assert len(leftovers(destination)) == 2
         destination.abort("shop/dead/")
