@@ -1,7 +1,7 @@
 # ------------------------------------------------------------------ list, check, places
 
 list_part() {
-    printf '%3s  %-16s %-14s %-12s %-12s %12s %12s\n' "$p_order" "$p_source" "$p_name" "$p_tier" "$p_engine" \
+    printf '%3s  %-16s %-16s %-14s %-17s %11s %11s\n' "$p_order" "$p_source" "$p_name" "$p_tier" "$p_engine" \
         "$(human "$p_plain")" "$(human "$p_stored")"
 }
 
@@ -17,7 +17,7 @@ list_set() {
     else
         say "Not encrypted."
     fi
-    printf '\n%3s  %-16s %-14s %-12s %-12s %12s %12s\n' "" source part tier engine plain stored
+    printf '\n%3s  %-16s %-16s %-14s %-17s %11s %11s\n' "" source part tier engine plain stored
     each_part list_part
     [ -z "$needs" ] || say "It needs parts of these sets, which have to lie beside it: $needs"
     tell_newer
@@ -36,7 +36,7 @@ list_set() {
 list_place() {
     original_place
     [ -n "$found" ] || found="$(pwd)/restored/$s_name (it had no place of its own)"
-    printf '  %-16s %-14s -> %s\n' "$s_name" "($s_tier)" "$(shown "$found")"
+    printf '  %-16s %-16s -> %s\n' "$s_name" "($s_tier)" "$(shown "$found")"
 }
 
 check_listed() {
@@ -173,7 +173,7 @@ show_place() {
     lookup "$originals" "$s_key"
     found=${found#* }
     sentence=$(from_word "${found%% *}")
-    printf '%-16s %-14s %s\n' "$s_name" "($s_tier)" "$(shown "${sentence%x}")"
+    printf '%-16s %-16s %s\n' "$s_name" "($s_tier)" "$(shown "${sentence%x}")"
 }
 
 # ------------------------------------------------------------------ one part
