@@ -54,7 +54,7 @@ def arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=_("an option of the new destination"),
+        help=_("an option of the destination, where it is new or elsewhere now"),
     )
     parser.add_argument("--dry-run", action="store_true", help=_("look, and change nothing"))
     parser.add_argument(
@@ -111,9 +111,9 @@ def _tell(wanted: Rebuild) -> int:
 def _destination(options: dict[str, Any]) -> Destination:
     """The row that is named, or a new one. A place is never made ready here: an empty one would be no rebuild."""
     text = options["destination"]
-    if known := Destination.objects.filter(name=text).first():
-        return known
     kind, given = options["kind"], dict(_pair(one) for one in options["option"])
+    if known := Destination.objects.filter(name=text).first():
+        return _moved(known, given) if given else known
     name = text
     if kind is None and Path(text).is_dir():
         kind, name = "local", "rebuilt"
@@ -129,6 +129,16 @@ def _destination(options: dict[str, Any]) -> Destination:
             % {"name": text, "known": names}
         )
     return _made(name, kind, given)
+
+
+def _moved(row: Destination, given: dict[str, str]) -> Destination:
+    """A known destination that is elsewhere now: the same disk under another path, a store with other credentials."""
+    row.options = validated(destinations.destinations()[row.kind].Options, row.options | given)
+    next(iter(row.build().list("")), None)
+    with transaction.atomic():
+        row.save(update_fields=["options"])
+        record(cli.actor(), "backups.destination.moved", row, options=sorted(given))
+    return row
 
 
 def _made(name: str, kind: str, given: dict[str, str]) -> Destination:
