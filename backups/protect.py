@@ -66,9 +66,12 @@ def known_system(proposal: Proposal) -> System | None:
 def new_sources(proposal: Proposal) -> list[ProposedSource]:
     """The sources of the proposal that no row has yet, reachable or not."""
     known, system = _known_sources(), known_system(proposal)
-    own = {identity(row.engine, row.options) for row in system.sources.all()} if system else set()
+    # What is there of the machine changes with its packages: then it is the same source, and not a second one.
+    own = set(system.sources.values_list("name", "engine")) if system else set()
     return [
-        source for source in proposal.sources if source.identity not in (own if source.of_machine else known)
+        source
+        for source in proposal.sources
+        if ((source.name, source.engine) not in own if source.of_machine else source.identity not in known)
     ]
 
 

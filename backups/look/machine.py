@@ -2,6 +2,7 @@
 and what of the application itself is more than its files: git state, and the metadata of its database."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +106,7 @@ def _system(machine: Machine) -> list[ProposedSource]:
     names = [name for name in CONFIGURATION if os.path.lexists(machine.etc / name)]
     found = []
     if names:
-        reason = _("how this machine runs the application: {names}").format(names=", ".join(names))
-        found.append(_files("system-configuration", machine.etc, Tier.SYSTEM, reason, names))
+        found.append(_configuration(machine, names))
     if machine.crontabs.is_dir():
         reason = _("what cron runs for root, www-data and other users")
         if os.access(machine.crontabs, os.R_OK | os.X_OK, effective_ids=True):
@@ -114,6 +114,35 @@ def _system(machine: Machine) -> list[ProposedSource]:
         else:
             found.append(_read_as_root("crontabs", machine, Tier.SYSTEM, reason))
     return found
+
+
+def _configuration(machine: Machine, names: Sequence[str]) -> ProposedSource:
+    """Without what this user may not read (host keys, passwords of maintenance accounts): with it, no set would ever
+    be better than *stored*. It is told, and stands in the options of the source."""
+    reason = _("how this machine runs the application: {names}").format(names=", ".join(names))
+    source = _files("system-configuration", machine.etc, Tier.SYSTEM, reason, names)
+    if closed := closed_below(machine.etc, names):
+        source.reason += ". " + _("Left out, since this user may not read it: {paths}").format(
+            paths=", ".join(closed)
+        )
+        source.options["exclude"] = [re.sub(r"([*?\[])", r"[\1]", path) for path in closed]
+    return source
+
+
+def closed_below(root: Path, names: Sequence[str]) -> list[str]:
+    """What of `names` in `root` this user may not read, as paths relative to it; links are not followed."""
+    closed = []
+    waiting = [root / name for name in reversed(names)]
+    while waiting:
+        path = waiting.pop()
+        if path.is_symlink():
+            continue
+        needed = os.R_OK | os.X_OK if path.is_dir() else os.R_OK
+        if not os.access(path, needed, effective_ids=True):
+            closed.append(str(path.relative_to(root)))
+        elif path.is_dir():
+            waiting += sorted(path.iterdir(), reverse=True)
+    return closed
 
 
 def _certificates(machine: Machine) -> list[ProposedSource]:

@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError
 
 from backups import protect
-from backups.look import Proposal, ProposedSource, look_at
+from backups.look import Machine, Proposal, ProposedSource, look_at
 from backups.models import Destination, Plan, Source
 from backups.models.plan import Tier
 from backups.trial import check
@@ -141,3 +141,18 @@ def test_a_failure_leaves_nothing(state: Path, monkeypatch: pytest.MonkeyPatch) 
         protect.create(server(), "shell:anna")
     assert not System.objects.exists()
     assert list((state / "secrets").iterdir()) == []
+
+
+def test_two_applications_on_one_machine_stay_two_systems(shop: Path, tmp_path: Path) -> None:
+    """Both have the machine's own sources, once each, also when the machine has more by then."""
+    machine = Machine(tmp_path / "etc", tmp_path / "none", tmp_path / "none")
+    (tmp_path / "etc/nginx").mkdir(parents=True)
+    first = protect.create(look_at(str(shop), machine=machine), "shell:anna")
+    other = laravel(tmp_path / "other", ENVIRONMENT.replace("Shop #1", "Other"))
+    second = protect.create(look_at(str(other), machine=machine), "shell:anna")
+    assert first.system != second.system
+    for done in (first, second):
+        names = [source.name for source in done.sources]
+        assert {"system-configuration", "information"} <= set(names)
+    (tmp_path / "etc/php").mkdir()
+    assert protect.new_sources(look_at(str(shop), machine=machine)) == []

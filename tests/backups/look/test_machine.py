@@ -67,18 +67,29 @@ def test_what_only_root_may_read_goes_through_the_rule(tmp_path, machine):
         parent.chmod(0o755)
     machine.crontabs.chmod(0o000)
     (machine.etc / "letsencrypt/live").chmod(0o000)
+    for name in ("nginx/open.conf", "php/secret[1].ini", "supervisor/closed/x"):
+        (machine.etc / name).parent.mkdir(exist_ok=True)
+        (machine.etc / name).write_text("x")
+    (machine.etc / "php/secret[1].ini").chmod(0o000)
+    (machine.etc / "supervisor/closed").chmod(0o000)
     user = os.geteuid()
     # root may read everything, whatever the mode says.
     os.seteuid(user or 65534)
     try:
         found = proposed(tmp_path, machine)
+        found["system-configuration"].inspect()
     finally:
         os.seteuid(user)
+        (machine.etc / "supervisor/closed").chmod(0o700)
         machine.crontabs.chmod(0o700)
         (machine.etc / "letsencrypt/live").chmod(0o700)
     for name in ("crontabs", "certificates"):
         assert found[name].engine == "command"
         assert found[name].options["argv"] == ["sudo", "-n", str(machine.drc_read), name]
+    configuration = found["system-configuration"]
+    assert configuration.options["exclude"] == ["php/secret[[]1].ini", "supervisor/closed"]
+    assert "may not read it: php/secret[1].ini, supervisor/closed" in configuration.reason
+    assert not any(finding.caps for finding in configuration.findings), "what is left out caps nothing"
 
 
 @pytest.mark.parametrize(
