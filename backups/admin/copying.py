@@ -53,7 +53,7 @@ class CopyTo(ActPage):
         return _("Copy to another destination: %(set)s") % {"set": self.row}
 
     def submit_label(self) -> str:
-        return _("Copy")
+        return _("Copy now")
 
     def form_arguments(self) -> dict[str, Any]:
         return {"row": self.row}
@@ -91,7 +91,7 @@ class BringNewest(ActPage):
         return _("Bring the newest good sets to %(destination)s") % {"destination": self.row}
 
     def submit_label(self) -> str:
-        return _("Copy")
+        return _("Copy now")
 
     def plans(self) -> list[Plan]:
         return list(self.row.plans.select_related("system"))

@@ -52,7 +52,7 @@ class RebuildCatalog(ActPage):
         return _("Rebuild the catalogue from %(destination)s") % {"destination": self.row}
 
     def submit_label(self) -> str:
-        return _("Rebuild")
+        return _("Rebuild now")
 
     def facts(self) -> list[Fact]:
         return [Fact(_("where"), destination_target(self.row), code=True)]

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from drcenter.panel.widgets import dress
@@ -27,6 +28,8 @@ def dressed(view: View) -> View:
         response = view(request, *args, **kwargs)
         if isinstance(response, TemplateResponse) and not response.is_rendered:
             own = response.context_data or {}
+            # Unfold would link to the page of a factor, which the panel does not have.
+            own.pop("object", None)
             response.context_data = {**admin.site.each_context(request), **_about(request), **own}
             for form in own.values():
                 if isinstance(form, forms.Form):
@@ -41,6 +44,7 @@ def _about(request: HttpRequest) -> dict[str, Any]:
     return {
         "passkeys_possible": passkeys_possible(request.is_secure(), request.get_host()),
         "factor_wanted": missing,
+        "title": _("Sign-in and second factor"),
     }
 
 

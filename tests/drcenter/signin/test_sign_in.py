@@ -182,6 +182,29 @@ def test_adding_a_factor_wants_the_password_once_more(client, admin):
     )
 
 
+def test_a_passkey_is_renamed_and_removed_and_only_by_its_owner(client, admin, secret):
+    def key(user):
+        return Authenticator.objects.create(
+            user=user, type="webauthn", data={"name": "Old", "credential": {}}
+        )
+
+    mine, foreign = key(admin), key(person("ben"))
+    sign_in(client)
+    client.post("/account/second/", {"code": code(secret)})
+    client.post("/account/again/", {"password": PASSWORD, "next": "/account/factors/"})
+    at = "/account/factors/passkeys"
+    assert "Old" in client.get(f"{at}/{mine.pk}/rename/").text
+    assert client.post(f"{at}/{mine.pk}/rename/", {"name": "New"}).status_code == 302
+    assert "New" in client.get("/account/factors/").text
+    assert "“New” opens the panel no more." in client.get(f"{at}/{mine.pk}/remove/").text
+    assert client.post(f"{at}/{mine.pk}/remove/").status_code == 302
+    assert not Authenticator.objects.filter(pk=mine.pk).exists()
+    for act in ("rename", "remove"):
+        assert client.post(f"{at}/{foreign.pk}/{act}/", {"name": "Mine"}).status_code == 404
+    assert Authenticator.objects.filter(pk=foreign.pk).exists()
+    assert [facts["kind"] for actor, result, facts in trail("signin.factor_removed")] == ["webauthn"]
+
+
 def test_a_recovery_code_stands_in_once(client, admin, secret, settings):
     from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 
