@@ -328,14 +328,19 @@ class Plugin(Destination):
             self._discard(temporary)
         if prefix is not None:
             self._require_marker()
-            for temporary in [*self._unfinished_files("", prefix)]:
-                self._discard(temporary)
+            for key, _found in [*self._unfinished_files("", prefix)]:
+                self._discard(f"{self._root}/{key}")
 
-    def _unfinished_files(self, base: str, prefix: str) -> Iterator[str]:
+    def unfinished(self, prefix: str) -> Iterator[Stored]:
+        self._require_marker()
+        for key, found in self._unfinished_files("", prefix):
+            yield _stored(key, found)
+
+    def _unfinished_files(self, base: str, prefix: str) -> Iterator[tuple[str, Attributes]]:
         for name, found in self._names(base):
             kind, key = stat.S_IFMT(found.mode or 0), f"{base}{name}/"
             if kind == stat.S_IFREG and name.startswith(TEMPORARY) and base.startswith(prefix):
-                yield f"{self._root}/{base}{name}"
+                yield f"{base}{name}", found
             elif kind == stat.S_IFDIR and (key.startswith(prefix) or prefix.startswith(key)):
                 yield from self._unfinished_files(key, prefix)
 

@@ -41,7 +41,9 @@ def _installed() -> Path:
             npm = (f"{_node()}/npm", "install", "--no-save", "--no-audit", "--prefix", str(place))
             command = (*npm, f"azurite@{VERSION}")
             # With proxies and certificates of this machine.
-            run(Command(command, directory=str(place), inherit=tuple(os.environ)), timeout=300)
+            path = {"PATH": f"{_node()}:{os.environ['PATH']}"}
+            everything = tuple(os.environ)
+            run(Command(command, env=path, directory=str(place), inherit=everything), timeout=300)
             (place / "complete").touch()
     return place / "node_modules/azurite/dist/src/blob/main.js"
 

@@ -206,6 +206,9 @@ class TestBrokenConnections:
         }
         destination.abort()
         assert len(leftovers(destination)) == 2
+        assert [one.key.rpartition("/")[0] for one in destination.unfinished("shop/dead/")] == [
+            "shop/dead/parts"
+        ]
         destination.abort("shop/dead/")
         (left,) = leftovers(destination)
         assert left.parent == root / "shop/alive/parts" and not (root / "shop/dead").exists()
