@@ -1,5 +1,6 @@
 """The page of a set, and of one copy: how good it is, what is in it, where it lies, what can be done with it."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin
@@ -24,7 +25,7 @@ from backups.admin.tables import (
     verifications_table,
 )
 from backups.admin.verdicts import copy_verdict, level_verdict, lock_verdict, set_verdict
-from backups.models import Copy, Destination, Recovery, Set, Verification
+from backups.models import Copy, Destination, Lock, Recovery, Set, Verification
 from backups.models.level import RANK
 from drcenter import permissions
 from drcenter.jobs.admin import cancel_button, outcome
@@ -34,6 +35,7 @@ from drcenter.panel.badge import badge
 from drcenter.panel.look import Button, Fact, Link, Notice, Record, Tone
 from drcenter.panel.pages import RecordAdmin, address
 from drcenter.permissions import may
+from drcenter.stored import shown
 
 
 def copy_buttons(request: HttpRequest, copy: Copy) -> list[Button]:
@@ -227,18 +229,29 @@ def _set_facts(row: Set) -> list[Fact]:
 
 def _lock_facts(copy: Copy) -> list[Fact]:
     """What the store said of the copy's lock, and when."""
-    verdict = lock_verdict(copy, timezone.now())
+    now = timezone.now()
+    verdict = lock_verdict(copy, now)
     if verdict is None:
         return []
     lock = getattr(copy, "lock", None)
-    if lock is None or lock.until is None:
+    if lock is None:
         return [Fact(_("lock"), verdict)]
+    # The badge of a table says mode and date; here they have lines of their own, which fit a telephone.
+    held = lock.state == Lock.State.HELD
     return [
-        Fact(_("lock"), verdict),
-        Fact(_("locked until"), words.when(lock.until)),
+        Fact(_("lock"), replace(verdict, word=lock.get_state_display()) if lock.holds(now) else verdict),
+        *([Fact(_("mode"), lock.mode), Fact(_("locked until"), words.when(lock.until))] if held else []),
         Fact(_("read back at"), words.when_and_ago(lock.checked_at)),
-        Fact(_("locked objects"), lock.objects_count),
+        *([Fact(_("locked objects"), lock.objects_count)] if held else []),
     ]
+
+
+def _lock_notices(copy: Copy) -> list[Notice]:
+    """Why it is not locked, and what to do about it."""
+    lock = getattr(copy, "lock", None)
+    if lock is None or lock.state != Lock.State.NOT_HELD:
+        return []
+    return [Notice(shown(lock.message), shown(lock.hint))]
 
 
 @admin.register(Copy)
@@ -280,7 +293,7 @@ class CopyAdmin(RecordAdmin):
         ]
         return Record(
             verdict=copy_verdict(obj),
-            notices=[Notice(obj.message)] if obj.message else [],
+            notices=[*([Notice(obj.message)] if obj.message else []), *_lock_notices(obj)],
             facts=facts,
             buttons=copy_buttons(request, obj) + cancel_button(request, job),
             tables=[verifications_table(checks), recoveries_table(restores)],

@@ -317,11 +317,6 @@ class Plugin(Destination):
             self._remove(path)
             self._remove_empty(path.rpartition("/")[0])
 
-    def unfinished(self, prefix: str) -> Iterator[Stored]:
-        self._require_marker()
-        for path in [*self._unfinished_files("", prefix)]:
-            yield Stored(path.removeprefix(f"{self._root}/"), 0)
-
     def abort(self, prefix: str | None = None) -> None:
         """Remove unfinished files: those of this instance, and with `prefix` all whose directory starts so."""
         for temporary in sorted(self._unfinished):
