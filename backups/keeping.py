@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -32,6 +33,11 @@ class Forecast:
     freezes: list[Freeze] = field(default_factory=list)
     # What a person has to confirm first, in a sentence: the catalogue was rebuilt.
     waits: str = ""
+
+    @cached_property
+    def by_set(self) -> dict[int, Decision]:
+        """The decisions by primary key of the set."""
+        return {one.id: one for one in self.decisions}
 
     @property
     def leaving(self) -> list[int]:

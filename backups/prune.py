@@ -178,9 +178,9 @@ class _Run:
 
     def remove(self, found: Forecast, id_: int) -> None:
         """Every copy of the set goes, but for those that are locked, or whose destination is away or off."""
-        decision = next((one for one in found.decisions if one.id == id_ and not one.keep), None)
+        decision = found.by_set.get(id_)
         one = Set.objects.select_related("system").filter(pk=id_, state=Set.State.COMPLETE).first()
-        if decision is None or one is None:
+        if decision is None or decision.keep or one is None:
             return
         self.context.phase(_("removing"), str(one))
         with in_english():
