@@ -56,12 +56,10 @@ def estimate(plan: Plan, looked: Sequence[Looked]) -> int:
 
 def packed(plain: int, plan: Plan | None) -> int:
     """Bytes in storage: the plain size, times what the plan's last set that is complete in itself was packed to."""
-    whole = (
-        plan.sets.complete().filter(needs=None).exclude(reason=Set.Reason.SAFETY)
-        if plan is not None
-        else None
-    )
-    earlier = whole.order_by("-started_at").first() if whole is not None else None
+    earlier = None
+    if plan is not None:
+        whole = plan.sets.complete().filter(needs=None, apart=False).exclude(reason=Set.Reason.SAFETY)
+        earlier = whole.order_by("-started_at", "-pk").first()
     ratio = earlier.stored_size / earlier.plain_size if earlier and earlier.plain_size else PACKED
     return int(plain * min(1.1, ratio * 1.1))
 

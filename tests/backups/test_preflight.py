@@ -49,6 +49,15 @@ def test_the_estimate_learns_from_the_last_set(plan) -> None:
     assert preflight.estimate(plan, looked(600, 400)) == 110
 
 
+def test_the_estimate_does_not_learn_from_an_increment(plan) -> None:
+    full = Set.objects.create(
+        system=plan.system, plan=plan, state="complete", plain_size=1000, stored_size=400
+    )
+    one = Set.objects.create(system=plan.system, plan=plan, state="complete", plain_size=1000, stored_size=1)
+    one.needs.add(full)
+    assert preflight.estimate(plan, looked(600, 400)) == 440
+
+
 @pytest.mark.parametrize(
     ("earlier", "now", "suspicious"),
     [
