@@ -105,10 +105,15 @@ def try_to_delete(store: Store, pruner: Store, until: datetime) -> tuple[Stored,
 
 
 def _remove_ended(pruner: Store) -> None:
-    """The canaries of earlier days: those whose lock has ended. The others stay until theirs has."""
+    """The canaries of earlier days, and what connection tests left: those whose lock has ended.
+
+    What is younger may be a connection test that is under way.
+    """
+    before = timezone.now() - LOCKED_FOR
     for one in [*pruner.list_versions(PREFIX)]:
-        with suppress(OperationFailed):
-            pruner.delete_version(one.key, one.version)
+        if one.modified is not None and one.modified < before:
+            with suppress(OperationFailed):
+                pruner.delete_version(one.key, one.version)
 
 
 def _conclude(canary: Canary, state: Canary.State, message: str = "", hint: str = "") -> None:

@@ -1,5 +1,6 @@
 """The canary: a locked object whose delete has to be refused, each day, or everybody hears of it."""
 
+import io
 from datetime import timedelta
 
 import pytest
@@ -52,6 +53,19 @@ def test_once_a_day(place):
     later(place, hours=2)
     tried(place)
     assert Job.objects.filter(kind=canary.KIND).count() == 2
+
+
+def test_what_earlier_ones_left_goes_when_its_lock_has_ended(place, locking_port, bucket, time_machine):
+    store = place.build()
+    for name in ("old", "held"):
+        store.put(f"canary/{name}", io.BytesIO(b"x"))
+    store.lock("canary/held", (timezone.now() + timedelta(days=2)).replace(microsecond=0))
+    # Of this machine's clock alone: the store's own decides what is locked.
+    canary._remove_ended(place.build())
+    assert len(locks.versions(locking_port, bucket)) == 2
+    time_machine.shift(timedelta(hours=2))
+    canary._remove_ended(place.build())
+    assert [one["key"] for one in locks.versions(locking_port, bucket)] == ["drc/canary/held"]
 
 
 def test_a_delete_that_succeeds_is_an_alarm(place, locking_port, bucket, monkeypatch):
