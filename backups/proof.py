@@ -152,7 +152,7 @@ def _proven_so_far(one: Set, name: str, earlier: str, count: int) -> str:
             _("Verify with an identity: then the whole chain is restored."),
         )
     return _(
-        "%(name)s: what changed (%(count)d paths) was restored and is equal; the rest is proven with %(set)s, on which"
+        "%(name)s: what changed (%(count)s paths) was restored and is equal; the rest is proven with %(set)s, on which"
         " it builds. Verify with an identity to restore the whole chain."
     ) % {"name": name, "count": count, "set": earlier}
 

@@ -29,6 +29,13 @@ WITH_NAMES = (
     gettext_noop("only %(count)s of %(all)s tables of %(source)s: %(names)s"),
     gettext_noop("%(count)s of %(all)s tables"),
     gettext_noop("without %(names)s"),
+    gettext_noop(
+        "%(name)s: what changed (%(count)s paths) was restored and is equal; the rest is proven with %(set)s, on which"
+        " it builds. Verify with an identity to restore the whole chain."
+    ),
+    gettext_noop(
+        "%(name)s: the dump is byte for byte that of %(set)s, which is proven, and the source held the same."
+    ),
     gettext_noop("The set is complete, but what follows was not finished: %(reason)s"),
     gettext_noop("The worker ended before it was finished: %(reason)s"),
 )

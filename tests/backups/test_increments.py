@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import translation
 
 from backups import layout, production
 from backups.models import Copy, Destination, Level, Recovery, Set, Verification
@@ -15,6 +16,7 @@ from backups.references import owner_of
 from drcenter.jobs.models import Line
 from drcenter.process import Command, run
 from drcenter.secrets import Secret
+from drcenter.stored import shown
 from tests.backups.scene import Scene, flip
 from tests.backups.taking import quick, taken, verified
 
@@ -134,6 +136,12 @@ def test_after_a_restore_the_next_set_holds_all_that_came_back(scene_of, chain, 
     following = link(plan)
     assert scene_of(following).beside(uploads="beside").differences == []
     assert contents(tree.parent / "beside") == states[1]
+
+
+def test_what_was_shown_is_told_in_the_language_of_the_reader(chain):
+    sets, _states = chain
+    with translation.override("de"):
+        assert "wurde wiederhergestellt und ist gleich" in shown(sets[1].level_reason)
 
 
 def test_an_identity_proves_the_whole_chain(chain, key):
