@@ -18,6 +18,7 @@ ACTIONS = {
     "backup.estimate": gettext_noop("size of a set estimated"),
     "backups.calendar.set_up": gettext_noop("calendar set up"),
     "backups.sweep.removed": gettext_noop("leftovers removed"),
+    "backups.destination.moved": gettext_noop("destination moved"),
     "backups.copy.request": gettext_noop("copy asked for"),
     "backups.rebuild.confirm": gettext_noop("rebuilt catalogue to be confirmed"),
     "backups.rebuild.request": gettext_noop("rebuild of the catalogue asked for"),
