@@ -39,8 +39,20 @@ def lock_due() -> None:
     now = timezone.now()
     for destination in Destination.objects.filter(enabled=True):
         if destination.lock_days:
+            _hold_pinned(destination, now)
             for copy in _due(destination, now):
                 _ask(copy, now)
+
+
+def _hold_pinned(destination: Destination, now: datetime) -> None:
+    """What a person has pinned stays locked as long as it is pinned: the lock is made longer at half of its time."""
+    days = timedelta(days=destination.lock_days)
+    pinned = destination.copies.filter(
+        state=Copy.State.COMPLETE, set__pins__isnull=False, set__pins__released_at=None,
+        lock__state=Lock.State.HELD, lock__until__lt=now + days / 2, lock__wanted_until__lt=now + days / 2,
+    )  # fmt: skip
+    for copy in pinned.distinct():
+        extend(copy, (now + days).replace(microsecond=0))
 
 
 def _due(destination: Destination, now: datetime) -> QuerySet[Copy]:

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from backups import locking
-from backups.models import Copy, Level, Lock
+from backups.models import Copy, Level, Lock, Pin
 from drcenter.audit.models import Entry
 from drcenter.jobs.models import Job
 from drcenter.jobs.work import run_job
@@ -75,6 +75,21 @@ def test_a_lock_is_made_longer_and_never_shorter(copy, place, locking_port, buck
     place.save()
     assert locked(copy).until == longer
     assert {one["lock"][1] for one in locks.versions(locking_port, bucket)} == {longer}
+
+
+def test_what_is_pinned_stays_locked(copy, time_machine):
+    first = locked(copy).until
+    pin = Pin.objects.create(
+        set=copy.set, token="t", reason="audit", pinned_at=timezone.now(), pinned_by="anna"
+    )
+    assert locked(copy).until == first
+    time_machine.shift(timedelta(days=20))
+    longer = locked(copy).until
+    assert timedelta(days=19) < longer - first < timedelta(days=21)
+    assert locked(copy).until == longer
+    Pin.objects.filter(pk=pin.pk).update(released_at=timezone.now())
+    time_machine.shift(timedelta(days=20))
+    assert locked(copy).until == longer
 
 
 def test_more_days_lock_older_copies_longer(copy, place):
