@@ -19,6 +19,8 @@ WITH_NAMES = (
     gettext_noop("Back up %(plan)s"),
     gettext_noop("Verify %(copy)s"),
     gettext_noop("Restore %(set)s %(place)s"),
+    gettext_noop("Rebuild the catalogue from %(destination)s"),
+    gettext_noop("Make up for copies at %(destination)s"),
     gettext_noop("database behind %(address)s"),
     gettext_noop("database %(database)s at %(server)s"),
     gettext_noop("SQLite database %(path)s"),

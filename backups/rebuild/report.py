@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from backups import succession, trace
 from backups.rebuild.read import Kind, Reading
@@ -41,20 +40,13 @@ class Seen:
         yield from self.rows.problems
 
     def _whose(self) -> Iterator[str]:
-        if count := self.rows.counts[str(Kind.FOREIGN)]:
-            yield ngettext(
-                "%(count)d set is signed with a key that is not trusted here. It can be restored from, and is never"
-                " changed or removed. If it is yours: bring the signing key of the recovery kit.",
-                "%(count)d sets are signed with a key that is not trusted here. They can be restored from, and are never"
-                " changed or removed. If they are yours: bring the signing key of the recovery kit.",
-                count,
-            ) % {"count": count}
-        if count := self.rows.counts[str(Kind.NEWER)]:
-            yield ngettext(
-                "%(count)d set was written by a newer version of the product: update this one.",
-                "%(count)d sets were written by a newer version of the product: update this one.",
-                count,
-            ) % {"count": count}
+        if self.rows.counts[str(Kind.FOREIGN)]:
+            yield _(
+                "Some sets are signed with a key that is not trusted here. They can be restored from, and are never"
+                " changed or removed. If they are yours: bring the signing key of the recovery kit."
+            )
+        if self.rows.counts[str(Kind.NEWER)]:
+            yield _("Some sets were written by a newer version of the product: update this one.")
 
     def _bare(self) -> Iterator[str]:
         bare = any(self.rows.systems.bare.values())

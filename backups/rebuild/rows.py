@@ -19,6 +19,7 @@ from backups.models.level import RANK, lower
 from backups.rebuild.read import Kind, Reading
 from backups.rebuild.systems import Systems
 from backups.records import Record
+from drcenter.audit.record import record as audit
 from drcenter.jobs.models import OPEN
 from drcenter.systems.models import System
 
@@ -233,11 +234,9 @@ class Rows:
         if told != place.name and not self._named:
             free = not Destination.objects.filter(name=told).exists() and not place.copies.exists()
             if free and len(told) <= 60 and re.fullmatch(r"[-a-zA-Z0-9_]+", told):
-                self.problems.append(
-                    _("The sets call this place “%(name)s”: so it is called now.") % {"name": told}
-                )
                 place.name = told
                 place.save(update_fields=["name"])
+                audit("system", "backups.destination.renamed", place, name=told)
         self._named = True
         return place.name
 
