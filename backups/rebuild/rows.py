@@ -19,6 +19,7 @@ from backups.models.level import RANK, lower
 from backups.rebuild.read import Kind, Reading
 from backups.rebuild.systems import Systems
 from backups.records import Record
+from backups.references import owner_of
 from drcenter.audit.record import record as audit
 from drcenter.jobs.models import OPEN
 from drcenter.systems.models import System
@@ -147,8 +148,8 @@ class Rows:
         one.apart = bool(manifest.partial and one.plan and not one.plan.tables)
         one.started_at, one.moment = manifest.started_at, manifest.moment
         one.finished_at = manifest.finished_at
-        one.plain_size = sum(part.plain_size for part in manifest.parts)
-        one.stored_size = sum(part.stored_size for part in manifest.parts)
+        one.plain_size = _plain_size(manifest, reading)
+        one.stored_size = sum(part.stored_size for part in manifest.parts if not owner_of(part.key))
         one.details_size, one.details_sha256 = manifest.details.size, manifest.details.sha256
         # A number that others signed says nothing of the order of our sets.
         one.number = manifest.number or None if reading.kind is Kind.OURS else None
@@ -313,6 +314,13 @@ class Rows:
                 self.counts["pins"] += pins.note(copy, reading.records)
         for one, identifiers in batch.needs:
             one.needs.set(Set.objects.filter(system=one.system, identifier__in=identifiers))
+
+
+def _plain_size(manifest: Manifest, reading: Reading) -> int:
+    """As the taking counts it: of an increment what its source had, which only the details know."""
+    sources = (reading.content or {}).get("sources", {})
+    sizes = {name: int(one["facts"].get("size", 0)) for name, one in sources.items() if "since" in one}
+    return sum(sizes.values()) + sum(part.plain_size for part in manifest.parts if part.source not in sizes)
 
 
 def _is_newer(one: Set, reading: Reading) -> bool:
