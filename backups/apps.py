@@ -12,24 +12,13 @@ class BackupsConfig(AppConfig):
         from django.core.checks import Tags, register
         from django.db.models.signals import post_migrate
 
-        from backups import (
-            checks,
-            copies,
-            due,
-            generation,
-            identities,
-            leftovers,
-            own,
-            pins,
-            prune,
-            rebuild,
-            restore,
-            sweep,
-            take,
-            verify,
-            watch,
-        )
+        from backups import checks, due, leftovers, own, rebuild, verify, watch
+        from backups.keep import pins, prune, sweep
         from backups.models.profile import ensure_built_in
+        from backups.places import copies
+        from backups.recovery import identities, restore
+        from backups.storage import generation
+        from backups.takes import take
         from drcenter.jobs.registry import register_kind, register_tick
 
         post_migrate.connect(ensure_built_in, sender=self)
@@ -56,7 +45,8 @@ class BackupsConfig(AppConfig):
         self._lock()
 
     def _lock(self) -> None:
-        from backups import canary, locking, trial_job, watch_stores
+        from backups import watch_stores
+        from backups.places import canary, locking, trial_job
         from drcenter.jobs.registry import register_kind, register_tick
 
         register_kind(locking.KIND, locking.lock_job)

@@ -12,11 +12,12 @@ from django.core import checks
 from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
-from backups import own, signing
+from backups import own
 from backups.destinations import destinations, shares_writer
 from backups.destinations.base import Role
 from backups.models import Destination, Level, Plan, RecoveryKey
 from backups.servers import mariadb, postgresql
+from backups.storage import signing
 from drcenter.errors import OperationFailed
 
 # The server that a proof of this engine starts; raises OperationFailed when it is not installed.

@@ -8,9 +8,10 @@ from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from backups import rebuild, take
+from backups import rebuild
 from backups.models import Plan, Set
 from backups.schedule import Cron, InvalidCron, due
+from backups.takes import take
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import OPEN
 from drcenter.notify.deliver import retold, tell

@@ -7,10 +7,11 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import engines, own_keys, take
+from backups import engines, own_keys
 from backups.models import Destination, Plan, RecoveryKey, Set, Source
 from backups.protect import free_slug
 from backups.status import moment_of, newest_good
+from backups.takes import take
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
 from drcenter.options import validated

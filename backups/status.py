@@ -7,9 +7,9 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from backups import safekeeping
 from backups.models import Copy, Plan, Set
 from backups.models.level import at_least
+from backups.places import safekeeping
 from backups.schedule import overdue
 from drcenter.jobs.models import OPEN
 from drcenter.systems.models import System

@@ -11,11 +11,13 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import chains, companions, details, identities, proof, readback, recording
 from backups.destinations.base import NotThere, Role
 from backups.models import Copy, Level, Part, Set, Verification
 from backups.models.level import RANK, at_least
-from backups.readback import Damaged, ReadableCopy
+from backups.recovery import identities
+from backups.storage import companions, details, readback, recording
+from backups.storage.readback import Damaged, ReadableCopy
+from backups.takes import chains, proof
 from drcenter.audit.record import record
 from drcenter.errors import Cancelled, OperationFailed
 from drcenter.jobs.context import JobContext

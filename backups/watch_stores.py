@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backups.models import Copy, Destination
-from backups.trace import trace
+from backups.storage.trace import trace
 from drcenter.audit.models import Entry
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed

@@ -9,11 +9,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import restore_time, standing
+from backups import standing
 from backups.admin.attention import attention
 from backups.admin.plans import back_up_button, plan_verdict
 from backups.admin.systems import system_verdict
 from backups.admin.verdicts import set_verdict
+from backups.recovery import restore_time
 from drcenter.jobs.models import Job, State
 from drcenter.panel.look import Link, Notice, Tone
 from drcenter.panel.pages import to_login

@@ -7,11 +7,12 @@ from django.contrib import messages
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import take, verify
+from backups import verify
 from backups.admin.identity import IdentityField
 from backups.admin.places import destination_target, source_target
 from backups.admin.verdicts import copy_verdict
 from backups.models import Copy, Level, Plan, Set
+from backups.takes import take
 from drcenter import permissions
 from drcenter.panel import words
 from drcenter.panel.acts import ActPage

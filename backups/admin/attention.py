@@ -7,8 +7,9 @@ from django.db.models import Count, Sum
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backups import retention_words, standing, watch_stores
+from backups import standing, watch_stores
 from backups.admin.notices import of_house, of_rule
+from backups.keep import retention_words
 from backups.models import Canary, Copy, Destination, Freeze, Lock, Plan, Recovery, RecoveryKey
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.pulse import TICKS, silent

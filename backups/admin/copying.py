@@ -7,9 +7,9 @@ from django.contrib import messages
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import copies
 from backups.admin.places import destination_target
 from backups.models import Copy, Destination, Plan, Set
+from backups.places import copies
 from drcenter import permissions
 from drcenter.errors import OperationFailed
 from drcenter.panel import words

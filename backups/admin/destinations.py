@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
-from backups import copies, trial_job
 from backups.admin.copying import BringNewest
 from backups.admin.leftovers import PAGES, leftovers_table, sweep_buttons
 from backups.admin.places import destination_target
@@ -18,6 +17,7 @@ from backups.admin.rebuilds import RebuildCatalog
 from backups.admin.verdicts import canary_verdict
 from backups.destinations import destinations
 from backups.models import Copy, Destination
+from backups.places import copies, trial_job
 from drcenter.errors import OperationFailed
 from drcenter.panel import words
 from drcenter.panel.acts import ActPage

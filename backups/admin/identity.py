@@ -7,9 +7,9 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import identities
-from backups.identities import IDENTITY
 from backups.models import RecoveryKey, Set
+from backups.recovery import identities
+from backups.recovery.identities import IDENTITY
 from drcenter.errors import OperationFailed
 from drcenter.panel.widgets import NeverShownOrFile
 from drcenter.secrets import Secret

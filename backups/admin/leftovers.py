@@ -6,8 +6,8 @@ from django.contrib import messages
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from backups import sweep
 from backups.admin.places import destination_target
+from backups.keep import sweep
 from backups.models import Destination
 from drcenter import permissions
 from drcenter.panel import words

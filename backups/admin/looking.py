@@ -8,8 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import calendar, estimate
+from backups import calendar
 from backups.models import Plan, Profile
+from backups.takes import estimate
 from drcenter import permissions
 from drcenter.deadline import SECONDS
 from drcenter.errors import OperationFailed

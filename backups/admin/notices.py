@@ -7,8 +7,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from backups import copies, own, safekeeping
+from backups import own
 from backups.models import Destination, Rebuild
+from backups.places import copies, safekeeping
 from drcenter.panel.look import Link, Notice, Tone
 from drcenter.panel.pages import address
 from drcenter.systems.models import System

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import pins
+from backups.keep import pins
 from backups.models import Pin, Set
 from drcenter import permissions
 from drcenter.panel import words

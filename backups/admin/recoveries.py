@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from backups import beside
 from backups.admin.verdicts import recovery_verdict
 from backups.models import Recovery
+from backups.recovery import beside
 from drcenter.errors import OperationFailed
 from drcenter.jobs.admin import cancel_button, outcome
 from drcenter.panel import words

@@ -12,11 +12,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import beside, restore, restored
 from backups.admin.acts import CopyAct
 from backups.admin.identity import IdentityField
 from backups.admin.places import source_host, source_target
 from backups.models import Copy, Set, Source
+from backups.recovery import beside, restore, restored
 from drcenter import permissions
 from drcenter.errors import OperationFailed
 from drcenter.panel.look import Notice, Tone

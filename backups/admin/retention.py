@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views import View
 
-from backups import freeze, keeping, prune, retention_words
 from backups.admin.places import destination_target
 from backups.admin.verdicts import level_verdict
-from backups.keeping import Forecast
+from backups.keep import freeze, keeping, prune, retention_words
+from backups.keep.keeping import Forecast
 from backups.models import Copy, Freeze, Plan, Retention, Set
 from drcenter import permissions
 from drcenter.errors import OperationFailed

@@ -8,11 +8,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
-from backups import safekeeping, standing
+from backups import standing
 from backups.admin.looking import SetUpCalendar, SystemContents
 from backups.admin.plans import back_up_button, contents_button, plan_verdict
 from backups.admin.tables import sets_table
 from backups.admin.verdicts import level_verdict
+from backups.places import safekeeping
 from drcenter.panel import words
 from drcenter.panel.badge import badge
 from drcenter.panel.look import Button, Link, Notice, Record, Table, Tone, Verdict

@@ -14,7 +14,7 @@ from backups.admin.verdicts import (
     verification_verdict,
 )
 from backups.models import Copy, Recovery, Set, Verification
-from backups.references import owner_of
+from backups.storage.references import owner_of
 from drcenter.panel import words
 from drcenter.panel.look import Button, Link, Table
 from drcenter.panel.pages import address

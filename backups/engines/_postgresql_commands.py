@@ -12,7 +12,7 @@ from drcenter.errors import OperationFailed
 from drcenter.process import Command, run
 
 # pg_dump writes such a comment before the rows of each table: it cuts the dump into sections, one a table
-# ("orders; Type: TABLE DATA; Schema: public"). Nineteen plain characters are found quickly (backups.sections).
+# ("orders; Type: TABLE DATA; Schema: public"). Nineteen plain characters are found quickly (backups.pipe.sections).
 MARKER = rb"-- Data for Name: (.+; Type: [A-Z ]+; Schema: .+); Owner: "
 # A new random key in each dump, which keeps a hostile server from injecting commands into psql.
 VOLATILE = rb"\\(?:un)?restrict [A-Za-z0-9]+"

@@ -16,7 +16,6 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from backups import restored
 from backups.engines._files_clear import clear, remove_listed
 from backups.engines._files_increment import NAMES, IncrementSnapshot
 from backups.engines._files_index import Index
@@ -37,6 +36,7 @@ from backups.engines.base import (
     Snapshot,
     is_gone,
 )
+from backups.recovery import restored
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.options import LinesField

@@ -15,7 +15,6 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from backups import restored
 from backups.engines._sqlite_connection import connected, journal_mode, require_database
 from backups.engines._sqlite_replace import BLOCK, COMPANIONS, ENDING, OWNER, Rights, replace
 from backups.engines._sqlite_tables import keep_only, links, listed, put_back, require, require_unused
@@ -32,6 +31,7 @@ from backups.engines.base import (
     Snapshot,
     is_gone,
 )
+from backups.recovery import restored
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.options import LinesField

@@ -14,8 +14,8 @@ from backups import destinations, engines
 from backups.destinations.base import Destination as DestinationPlugin
 from backups.destinations.base import Role
 from backups.engines.base import Engine
+from backups.keep.retention import Rules
 from backups.models.level import Level
-from backups.retention import Rules
 from backups.schedule import Cron, InvalidCron
 from drcenter.systems.models import System, known_zone
 

@@ -79,7 +79,7 @@ class Signer(models.Model):
 
 
 class Generation(models.Model):
-    """One row: the token that also stands in the state directory (backups/generation.py)."""
+    """One row: the token that also stands in the state directory (backups/storage/generation.py)."""
 
     token = models.CharField(max_length=40)
     # The newest set of the panel's own database when the token was made.

@@ -13,7 +13,7 @@ __all__ = ["Freeze", "Leftover", "Pin", "Retention"]
 class Pin(models.Model):
     """A person's word that a set stays, and perhaps later that it need not any more.
 
-    Both lie in the storage, too, beside the set (backups.pins): a catalogue that is rebuilt finds them again.
+    Both lie in the storage, too, beside the set (backups.keep.pins): a catalogue that is rebuilt finds them again.
     """
 
     set = models.ForeignKey(Set, models.CASCADE, related_name="pins", verbose_name=_("set"))

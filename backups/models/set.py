@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from backups.models.level import RANK, Level, lower
 from backups.models.plan import Destination, Plan, Source, Tier
-from backups.succession import Link
+from backups.storage.succession import Link
 from drcenter.jobs.models import Job
 from drcenter.stored import shown
 from drcenter.systems.models import System
@@ -93,7 +93,7 @@ class Set(models.Model):
     checksums_sha256 = models.CharField(max_length=64, blank=True, editable=False)
     # The place in the order of the system's sets (succession.py); never given twice.
     number = models.PositiveIntegerField(_("number"), null=True, editable=False)
-    # Without these it does not restore: it refers to objects in their folders (backups.references).
+    # Without these it does not restore: it refers to objects in their folders (backups.storage.references).
     needs = models.ManyToManyField(
         "self", symmetrical=False, related_name="needed_by", blank=True, verbose_name=_("needs"), editable=False,
         help_text=_("Earlier sets without which this one cannot be restored."),
@@ -109,7 +109,7 @@ class Set(models.Model):
     hint = models.TextField(_("hint"), blank=True)
     # Found in storage, and signed with a key that is not ours: it can be read, and is never changed or removed.
     foreign = models.BooleanField(_("of another DR Center"), default=False, editable=False)
-    # The newest record beside it in storage (backups/recording.py): what a rebuilt catalogue would know.
+    # The newest record beside it in storage (backups/storage/recording.py): what a rebuilt catalogue would know.
     recorded_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = SetQuerySet.as_manager()
@@ -206,7 +206,7 @@ class Copy(models.Model):
     """The set at one destination."""
 
     class State(models.TextChoices):
-        # Asked for, or its destination is away: it is made up for (backups/copies.py), as is one that failed.
+        # Asked for, or its destination is away: it is made up for (backups/places/copies.py), as is one that failed.
         WAITING = "awaited", _("waits for its destination")
         WRITING = "writing", _("being written")
         COMPLETE = "complete", _("complete")
@@ -228,7 +228,7 @@ class Copy(models.Model):
     job = models.ForeignKey(
         Job, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("job")
     )
-    # The newest record beside this copy (backups/recording.py).
+    # The newest record beside this copy (backups/storage/recording.py).
     recorded_at = models.DateTimeField(null=True, blank=True, editable=False)
     # As the store said when it was last asked: until then nobody can remove it.
     locked_until = models.DateTimeField(_("locked until"), null=True, blank=True)

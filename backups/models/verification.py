@@ -40,7 +40,7 @@ class Verification(models.Model):
     differences = models.JSONField(_("differences"), default=list, blank=True)
     # Per source: seconds of restore and of comparison, counts of objects and contents compared.
     facts = models.JSONField(_("facts"), default=dict, blank=True)
-    # When its record was written beside the set (backups/recording.py).
+    # When its record was written beside the set (backups/storage/recording.py).
     recorded_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:

@@ -15,14 +15,15 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import identities, signing
 from backups.destinations.base import Role
 from backups.models import Destination, Plan, Rebuild, Signer
 from backups.rebuild.read import folders, public_keys, read
 from backups.rebuild.report import Seen
 from backups.rebuild.rows import Rows
 from backups.rebuild.systems import Systems
-from backups.trust import trusted
+from backups.recovery import identities
+from backups.storage import signing
+from backups.storage.trust import trusted
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext

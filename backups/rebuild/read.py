@@ -11,15 +11,15 @@ from typing import Any
 import pyrage
 from django.utils.translation import gettext as _
 
-from backups import details, layout, recording
-from backups.checksums import parse_checksums
 from backups.destinations.base import Destination, NotThere, Stored
-from backups.layout import Manifest
-from backups.readback import ReadableCopy, Unreadable
-from backups.records import Record, is_record
-from backups.references import located
-from backups.succession import Link
-from backups.trust import Trust
+from backups.storage import details, layout, recording
+from backups.storage.checksums import parse_checksums
+from backups.storage.layout import Manifest
+from backups.storage.readback import ReadableCopy, Unreadable
+from backups.storage.records import Record, is_record
+from backups.storage.references import located
+from backups.storage.succession import Link
+from backups.storage.trust import Trust
 from drcenter.errors import OperationFailed
 
 # As a system's key may be: what is stricter in the database than in storage.

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
 
-from backups import succession, trace
 from backups.rebuild.read import Kind, Reading
 from backups.rebuild.rows import Rows
+from backups.storage import succession, trace
 
 # Retention leaves many gaps: the first ones stand for the others.
 GAPS_SHOWN = 5

@@ -12,14 +12,15 @@ from django.db import models, transaction
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from backups import pins, recording
-from backups.layout import Manifest
+from backups.keep import pins
 from backups.models import Copy, Destination, Level, Part, Set, Verification
 from backups.models.level import RANK, lower
 from backups.rebuild.read import Kind, Reading
 from backups.rebuild.systems import Systems
-from backups.records import Record
-from backups.references import owner_of
+from backups.storage import recording
+from backups.storage.layout import Manifest
+from backups.storage.records import Record
+from backups.storage.references import owner_of
 from drcenter.audit.record import record as audit
 from drcenter.jobs.models import OPEN
 from drcenter.systems.models import System

@@ -10,8 +10,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from backups import cli, destinations, rebuild
+from backups import destinations, rebuild
 from backups.models import Destination, Rebuild
+from backups.shell import cli
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here

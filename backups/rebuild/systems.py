@@ -7,10 +7,11 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from backups import configuration, destinations, engines
-from backups.layout import Manifest, ManifestPart
+from backups import destinations, engines
 from backups.models import Destination, Plan, Profile, Rebuild, RecoveryKey, Retention, Source
 from backups.rebuild.read import Kind, Reading
+from backups.storage import configuration
+from backups.storage.layout import Manifest, ManifestPart
 from drcenter.systems.models import Contact, System, Target
 
 

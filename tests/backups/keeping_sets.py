@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from backups import layout
 from backups.models import Copy, Destination, Part, Plan, Retention, Set
+from backups.storage import layout
 
 NAMES = ("parts/01-files-data.tar.zst", "details.json.zst", "checksums.txt", layout.MANIFEST)
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 
-from backups.decode import opened
 from backups.engines.base import PartSpec
-from backups.stream import Encoding, StoredPart, store
+from backups.pipe.decode import opened
+from backups.pipe.stream import Encoding, StoredPart, store
 from drcenter import process_tree
 from drcenter.process import Command
 

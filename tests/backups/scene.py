@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from backups import production, repeating, restore, take
 from backups.models import Copy, Level, Plan, Recovery, Set, Source
+from backups.recovery import production, restore
+from backups.takes import repeating, take
 from drcenter.jobs import context as context_module
 from drcenter.jobs import work as edge
 from drcenter.jobs.models import Job

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from django.apps import apps
 
-from backups import layout, repeating, take, verify
+from backups import verify
 from backups.models import Copy, Destination, Plan, Set, Verification
+from backups.storage import layout
+from backups.takes import repeating, take
 from drcenter import process_tree
 from drcenter.jobs import context as context_module
 from drcenter.jobs import work as edge

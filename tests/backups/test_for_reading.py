@@ -2,9 +2,10 @@
 
 import pytest
 
-from backups import restore, take
 from backups.models import Level, Plan, Recovery, Set, Source
 from backups.models.plan import Tier
+from backups.recovery import restore
+from backups.takes import take
 from drcenter.errors import OperationFailed
 from drcenter.jobs.work import run_job
 from drcenter.process import Command, run

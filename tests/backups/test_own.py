@@ -8,8 +8,10 @@ import pytest
 from django.conf import settings as configured
 from django.core.checks import run_checks
 
-from backups import generation, own, rebuild, restore
+from backups import own, rebuild
 from backups.models import Copy, Generation, Plan, Rebuild, Set, Source, Verification
+from backups.recovery import restore
+from backups.storage import generation
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.reap import lose

@@ -10,9 +10,10 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
-from backups import estimate, profiles, take
+from backups import profiles
 from backups.engines import sqlite
 from backups.models import Plan, Profile, Set, Source, Tier
+from backups.takes import estimate, take
 from drcenter.audit.models import Entry
 from drcenter.errors import OperationFailed
 from drcenter.jobs.work import run_job

@@ -9,7 +9,7 @@ from backups import protect
 from backups.look import Machine, Proposal, ProposedSource, look_at
 from backups.models import Destination, Plan, Source
 from backups.models.plan import Tier
-from backups.trial import check
+from backups.places.trial import check
 from drcenter.audit.models import Entry
 from drcenter.errors import OperationFailed
 from drcenter.secrets import Secret

@@ -2,8 +2,8 @@
 
 import pytest
 
-from backups import preflight
 from backups.models import Recovery
+from backups.takes import preflight
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.reap import lose

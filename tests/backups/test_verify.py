@@ -6,10 +6,12 @@ import shutil
 import pyrage
 import pytest
 
-from backups import proof, publish, verify
+from backups import verify
 from backups.destinations.local import MARKER
 from backups.destinations.local import Plugin as Local
 from backups.models import Copy, Destination, Level, Set, Verification
+from backups.storage import publish
+from backups.takes import proof
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.reap import cancel, lose

@@ -198,7 +198,7 @@ def memory(bench: Bench, stack: ExitStack) -> None:
 
 def rebuild(bench: Bench, stack: ExitStack) -> None:
     """A catalogue of --sets sets from a local destination, on an empty machine."""
-    from backups import publish
+    from backups.storage import publish
     from tests.bench import many_sets
     from tests.bench.ours import peak
 

@@ -37,8 +37,8 @@ def one_set(place: Path, source: Path) -> Any:
     """A real, encrypted, proven set; its row, and the identity that reads it."""
     import pyrage
 
-    from backups import take
     from backups.models import Destination, Plan, RecoveryKey, Set, Source
+    from backups.takes import take
     from drcenter.jobs.work import run_job
     from drcenter.systems.models import System
 
@@ -66,8 +66,8 @@ def one_set(place: Path, source: Path) -> Any:
 
 def multiply(place: Path, taken: Any, count: int) -> None:
     """`count` sets in all; each has parts, details, records and a signature of its own."""
-    from backups import layout, publish
-    from backups.checksums import checksums_text, parse_checksums
+    from backups.storage import layout, publish
+    from backups.storage.checksums import checksums_text, parse_checksums
 
     key, template = publish.signing_key(), place / taken.prefix
     manifest = json.loads((template / layout.MANIFEST).read_text())

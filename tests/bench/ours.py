@@ -18,10 +18,11 @@ django.setup()
 
 import pyrage
 
-from backups import destinations, engines, readback
+from backups import destinations, engines
 from backups.engines._files_snapshot import TreeSnapshot
 from backups.models import Part
-from backups.stream import Encoding, store
+from backups.pipe.stream import Encoding, store
+from backups.storage import readback
 from backups.witness import differences
 from drcenter.pipes import write_all
 from drcenter.process import Command, start

@@ -18,8 +18,9 @@ django.setup()
 
 import pyrage
 
-from backups import destinations, details, engines, readback
-from backups.stream import Encoding, store
+from backups import destinations, engines
+from backups.pipe.stream import Encoding, store
+from backups.storage import details, readback
 from tests.bench.ours import _restore, _row, peak, used
 
 

@@ -13,8 +13,8 @@ from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
-from backups import reach
 from backups.models import RecoveryKey
+from backups.places import reach
 from drcenter import health
 from drcenter.jobs.context import JobContext
 from drcenter.jobs.models import Job, State

@@ -11,9 +11,10 @@ import pyrage
 import pytest
 from django.test import override_settings
 
-from backups import publish, take
 from backups.engines import build
 from backups.models import Destination, Level, Plan, RecoveryKey, Set, Source
+from backups.storage import publish
+from backups.takes import take
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.work import run_job
 from drcenter.systems.models import System

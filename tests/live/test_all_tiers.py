@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from backups import calendar, estimate, protect, take
+from backups import calendar, protect
 from backups.engines.command import NOT_PROVEN
 from backups.look import Machine, look_at
 from backups.models import Level, Part, Profile, Set, Source, Tier
+from backups.takes import estimate, take
 from drcenter.jobs.work import run_job
 from drcenter.management.demo.laravel import create
 from tests.backups.engines.test_certificates import certificate, pem

@@ -232,8 +232,8 @@ def test_a_source_that_has_vanished(plan, filled_mariadb) -> None:
 
 
 def test_the_restore_target_is_not_empty(plan, filled_mariadb, key) -> None:
-    from backups import restore
     from backups.models import Recovery
+    from backups.recovery import restore
     from drcenter.jobs.work import run_job
     from drcenter.secrets import Secret
 

@@ -200,7 +200,7 @@ class TestDisk:
         if not mounted:
             return
         with monkeypatch.context() as patch:
-            patch.setattr("backups.preflight.PACKED", 0.01)
+            patch.setattr("backups.takes.preflight.PACKED", 0.01)
             failed(plan, "No space left on device", "The disk is full")
         assert nothing_stored(row)
         run(Command(("mount", "-o", "remount,size=200m", str(root(row)))))

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from backups import leftovers, take
+from backups import leftovers
 from backups.models import Copy, Destination, Set, Verification
+from backups.takes import take
 from drcenter import process_tree
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.reap import lose

@@ -2,8 +2,8 @@
 
 import pytest
 
-from backups import take
 from backups.models import Level, Plan, Recovery, Set, Source
+from backups.takes import take
 from drcenter.jobs.work import run_job
 from tests.live.mariadb_fixtures import Database, database, mariadb_server
 from tests.live.test_restore_databases import beside, over, quick

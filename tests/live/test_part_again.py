@@ -2,9 +2,9 @@
 
 import pytest
 
-from backups import repeating
 from backups.destinations.local import Plugin as Local
 from backups.models import Level, Plan, Set, Source
+from backups.takes import repeating
 from drcenter.errors import OperationFailed
 from tests.backups.taking import quick, taken
 from tests.live.mariadb_fixtures import Database, database, mariadb_server

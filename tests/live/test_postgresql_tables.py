@@ -2,8 +2,8 @@
 
 import pytest
 
-from backups import take
 from backups.models import Level, Plan, Recovery, Set, Source
+from backups.takes import take
 from drcenter.errors import OperationFailed
 from drcenter.jobs.work import run_job
 from tests.live.postgresql_fixtures import rows

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from backups import publish, take
 from backups.engines import build
 from backups.models import Destination, Level, Plan, Set, Source
-from backups.references import owner_of
+from backups.storage import publish
+from backups.storage.references import owner_of
+from backups.takes import take
 from drcenter.jobs.work import run_job
 from drcenter.systems.models import System
 from tests.live.bare_machine import BareMachine

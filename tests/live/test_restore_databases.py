@@ -9,12 +9,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from backups import production, restore, take
 from backups.engines import _mariadb_restore, _postgresql_clear
 from backups.engines import mariadb as mariadb_engine
 from backups.engines import postgresql as postgresql_engine
 from backups.models import Level, Plan, Recovery, Set, Source
+from backups.recovery import production, restore
 from backups.servers.mariadb import private_server
+from backups.takes import take
 from drcenter.errors import OperationFailed
 from drcenter.jobs import context as context_module
 from drcenter.jobs import work as edge

@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from backups import production, protect, restore, take
+from backups import protect
 from backups.look import look_at
 from backups.models import Level, Recovery, Set
+from backups.recovery import production, restore
+from backups.takes import take
 from drcenter.jobs import context as context_module
 from drcenter.jobs import work as edge
 from drcenter.jobs.work import run_job

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from backups import guide, take
-from backups.layout import Manifest
+from backups.guides import guide
 from backups.models import Level, Plan, Set
+from backups.storage.layout import Manifest
+from backups.takes import take
 from drcenter.jobs.work import run_job
 from tests.backups.taking import quick
 

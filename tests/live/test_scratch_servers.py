@@ -9,7 +9,7 @@ import pytest
 from backups.engines import mariadb as mariadb_engine
 from backups.engines import postgresql as postgresql_engine
 from backups.engines.base import NoScratch
-from backups.judging import DoesNotRestore, judged
+from backups.takes.judging import DoesNotRestore, judged
 from drcenter.errors import OperationFailed
 from tests.live.mariadb_fixtures import database as mariadb
 from tests.live.mariadb_fixtures import mariadb_server

@@ -13,10 +13,11 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from backups import publish, take
 from backups.engines import build as build_engine
 from backups.models import Destination, Level, Plan, RecoveryKey, Set, Source, Verification
 from backups.models.plan import Tier
+from backups.storage import publish
+from backups.takes import take
 from drcenter.jobs.work import run_job
 from drcenter.systems.models import System
 from tests.live import twelve_tiers

@@ -12,11 +12,14 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import cli, cli_copies, cli_destinations, cli_retention, estimate, take, trace, verify
+from backups import verify
 from backups.models import Copy, Destination, Level, Set, Verification
 from backups.rebuild import shell as rebuild_shell
+from backups.shell import cli, cli_copies, cli_destinations, cli_retention
+from backups.shell.waiting import shortfall, wait_for
 from backups.status import damage, damaged, report
-from backups.waiting import shortfall, wait_for
+from backups.storage import trace
+from backups.takes import estimate, take
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import run_here

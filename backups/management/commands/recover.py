@@ -10,8 +10,9 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
-from backups import beside, cli, restore
 from backups.models import Copy, Recovery, Source
+from backups.recovery import beside, restore
+from backups.shell import cli
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import run_here

@@ -10,8 +10,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from backups import cli, kit
+from backups.guides import kit
 from backups.models import RecoveryKey
+from backups.shell import cli
 from drcenter.errors import OperationFailed
 from drcenter.secrets import Secret
 

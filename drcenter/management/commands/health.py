@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import reach
+from backups.places import reach
 from drcenter import health, process
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import BEAT_SECONDS

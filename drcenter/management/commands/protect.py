@@ -10,12 +10,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
-from backups import cli
 from backups.calendar import foresee, set_up, told
 from backups.look import Machine, Proposal, ProposedSource, look_at
 from backups.look.database_url import is_url, read
 from backups.models import RecoveryKey
 from backups.protect import Protected, create, known_system, new_sources
+from backups.shell import cli
 from drcenter.errors import OperationFailed
 from drcenter.secrets import Secret, is_reference, resolve
 

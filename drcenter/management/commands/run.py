@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from backups import generation
+from backups.storage import generation
 from drcenter.management.keeper import keep
 from drcenter.management.supervisor import Part, Supervisor
 

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 
-from backups import cli
+from backups.shell import cli
 from drcenter.signin import factors
 
 EPILOG = """

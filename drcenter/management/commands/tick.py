@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from backups import generation
+from backups.storage import generation
 from drcenter.jobs.ticks import EVERY, run_all
 from drcenter.management.output import one_stream
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from backups import protect, take
+from backups import protect
 from backups.look import look_at
 from backups.models import Level, Set, Source
+from backups.takes import take
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
 from drcenter.management.demo.databases import Sample

@@ -2,8 +2,9 @@
 
 import pytest
 
-from backups import copies, rebuild, safekeeping
+from backups import rebuild
 from backups.models import Copy, Destination, Lock, Rebuild
+from backups.places import copies, safekeeping
 from drcenter.jobs.models import Job
 from drcenter.panel.pages import address
 from tests.backups.taking import channel, quick, root

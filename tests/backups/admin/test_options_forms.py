@@ -5,7 +5,7 @@ import pytest
 from backups.destinations import destinations
 from backups.engines import engines
 from backups.models import Destination, Source
-from backups.trial import check
+from backups.places.trial import check
 from drcenter.audit.models import Entry
 from drcenter.jobs.models import Job
 from drcenter.jobs.work import run_job

@@ -2,8 +2,8 @@
 
 import pytest
 
-from backups.freeze import freeze_plan
-from backups.keeping import forecast
+from backups.keep.freeze import freeze_plan
+from backups.keep.keeping import forecast
 from backups.models import Freeze, Retention, Set
 from drcenter.audit.models import Entry, Result
 from drcenter.jobs.models import Job

@@ -9,7 +9,7 @@ import pytest
 
 from backups.destinations import _retry, build
 from backups.destinations.azure import AzureOptions, Plugin
-from backups.trial import Trial, check
+from backups.places.trial import Trial, check
 from drcenter.errors import OperationFailed
 from drcenter.options import validated
 from tests.backups.destinations import azurite

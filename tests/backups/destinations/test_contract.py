@@ -10,7 +10,7 @@ import pytest
 
 from backups.destinations import build, choices, destinations
 from backups.destinations.base import NotThere
-from backups.trial import check
+from backups.places.trial import check
 from drcenter.errors import OperationFailed
 from drcenter.options import validated
 from tests.backups.destinations import azurite, gcs_simulator, s3_server, sftp_server

@@ -9,7 +9,7 @@ import pytest
 
 from backups.destinations import _retry, build
 from backups.destinations.gcs import Plugin
-from backups.trial import Trial, check
+from backups.places.trial import Trial, check
 from drcenter.errors import OperationFailed
 from tests.backups.destinations.faulty_s3 import FaultyServer
 from tests.backups.destinations.gcs_simulator import TOKEN, Bucket

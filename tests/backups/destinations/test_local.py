@@ -9,7 +9,7 @@ import pytest
 
 from backups.destinations.base import NotThere
 from backups.destinations.local import MARKER, TEMPORARY, Plugin
-from backups.trial import check
+from backups.places.trial import check
 from drcenter.errors import OperationFailed
 from drcenter.options import validated
 from tests.backups.destinations import bad_disk

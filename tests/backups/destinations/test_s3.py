@@ -13,7 +13,7 @@ from backups.destinations import build
 from backups.destinations._s3_upload import MOST_PARTS, SMALLEST_PART, first_part_size, part_size
 from backups.destinations.base import NotThere
 from backups.destinations.s3 import Plugin, S3Options
-from backups.trial import check
+from backups.places.trial import check
 from drcenter.errors import OperationFailed
 from drcenter.options import validated
 from tests.backups.destinations import s3_server

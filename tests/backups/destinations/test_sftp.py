@@ -18,7 +18,7 @@ from backups.destinations import _sftp_connect, build
 from backups.destinations._sftp_protocol import Attributes, Gone, Packet, long, number
 from backups.destinations._sftp_protocol import text as packed
 from backups.destinations.sftp import Plugin, SftpOptions
-from backups.trial import check
+from backups.places.trial import check
 from drcenter.errors import OperationFailed
 from drcenter.options import validated
 from drcenter.process import Command, run

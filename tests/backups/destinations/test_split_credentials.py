@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backups import prune, sweep
 from backups.destinations import build
 from backups.destinations.base import Role
+from backups.keep import prune, sweep
 from backups.models import Copy, Destination, Leftover, Set
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import State

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.db import models
 
-from backups import publish
 from backups.models import (
     Copy,
     Destination,
@@ -18,6 +17,7 @@ from backups.models import (
     Source,
     Verification,
 )
+from backups.storage import publish
 from drcenter.jobs.models import Job
 from drcenter.systems.models import Contact, System, Target
 

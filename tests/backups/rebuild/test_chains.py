@@ -5,8 +5,8 @@ import pytest
 from backups.models import Set, Verification
 from tests.backups.rebuild.catalogue import lose_everything, rows
 from tests.backups.rebuild.test_rebuild import rebuilt
+from tests.backups.takes.test_increments import chain, tree
 from tests.backups.taking import channel, quick, root, verified
-from tests.backups.test_increments import chain, tree
 
 __all__ = ["chain", "channel", "quick", "tree"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "key", "channel")]

@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from backups import due, prune, rebuild, verify
+from backups import due, rebuild, verify
 from backups.destinations import local
+from backups.keep import prune
 from backups.models import Copy, Destination, Plan, Rebuild, RecoveryKey, Set, Source, Verification
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import Job

@@ -1,0 +1,1 @@
+"""What stays and what goes: retention, pins, pruning, sweeping."""

@@ -1,0 +1,1 @@
+"""Restoring: beside, and over production."""

@@ -1,0 +1,1 @@
+"""Taking a set, from the checks before to the proof."""
