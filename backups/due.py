@@ -8,8 +8,7 @@ from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from backups import rebuild
-from backups.models import Plan, Set
+from backups.models import Plan, Rebuild, Set
 from backups.schedule import Cron, InvalidCron, due
 from backups.takes import take
 from drcenter.errors import OperationFailed
@@ -25,7 +24,7 @@ UNFINISHED = (Set.State.WAITING, Set.State.RUNNING)
 def take_due() -> None:
     """A tick: ask for a run of every plan whose time has come. One bad plan does not stop the others."""
     now = timezone.now()
-    plans = Plan.objects.filter(enabled=True).exclude(cron="").exclude(pk__in=rebuild.held_plans())
+    plans = Plan.objects.filter(enabled=True).exclude(cron="").exclude(pk__in=Rebuild.objects.held_plans())
     for plan in plans.select_related("system"):
         try:
             _plan_run(plan, now)

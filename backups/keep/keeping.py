@@ -10,10 +10,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import rebuild
 from backups.keep.doubts import Found, Picture, doubts
 from backups.keep.retention import Decision, Item, Rules, decide
-from backups.models import Copy, Freeze, Plan, Recovery, Set, Verification
+from backups.models import Copy, Freeze, Plan, Rebuild, Recovery, Set, Verification
 from backups.models.level import RANK
 from backups.schedule import Cron, due
 from drcenter.jobs.models import OPEN
@@ -66,7 +65,7 @@ def forecast(
     freezes = list(Freeze.objects.stopping(plan).select_related("plan__system", "destination"))
     return Forecast(
         plan, now, {item.id: item for item in items}, decisions, doubts(items, decisions, picture), freezes,
-        rebuild.waits(),
+        Rebuild.objects.waits(),
     )  # fmt: skip
 
 

@@ -15,13 +15,12 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backups import rebuild
 from backups.destinations.base import Destination as DestinationPlugin
 from backups.destinations.base import NotThere, Role, Stored
 from backups.keep import freeze, retention_words
 from backups.keep.erase import erase
 from backups.keep.keeping import Forecast, forecast
-from backups.models import Copy, Destination, Freeze, Plan, Recovery, Set, Verification
+from backups.models import Copy, Destination, Freeze, Plan, Rebuild, Recovery, Set, Verification
 from backups.places import locking
 from backups.storage import layout
 from drcenter.audit.record import record
@@ -55,7 +54,7 @@ def request(plan: Plan, *, requested_by: str) -> Job:
             _("Look at the preview, and end the freeze there."),
             permanent=True,
         )
-    if waits := rebuild.waits():
+    if waits := Rebuild.objects.waits():
         raise OperationFailed(waits, _("Confirm the rebuild first."), permanent=True)
     with transaction.atomic():
         with in_english():
@@ -70,7 +69,7 @@ def request(plan: Plan, *, requested_by: str) -> Job:
 def ask_due() -> None:
     """A tick: plans with a new set, or on which nobody looked for a day. A frozen one waits for its person."""
     now = timezone.now()
-    if rebuild.waits():
+    if Rebuild.objects.waits():
         return
     plans = Plan.objects.filter(enabled=True, retention__isnull=False).annotate(
         newest=Max("sets__finished_at", filter=Q(sets__state=Set.State.COMPLETE))

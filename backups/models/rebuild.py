@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from backups.models.plan import Destination
@@ -12,6 +13,23 @@ class RebuildQuerySet(models.QuerySet["Rebuild"]):
     def unconfirmed(self) -> "RebuildQuerySet":
         """Those that changed the catalogue, and that no person has looked at: until then nothing is pruned."""
         return self.filter(changed=True, confirmed_at__isnull=True)
+
+    def waits(self) -> str:
+        """Why nothing may be pruned just now, in a sentence; "" if nothing waits for a person."""
+        waiting = self.unconfirmed().select_related("destination").first()
+        if waiting is None:
+            return ""
+        if waiting.destination is None:
+            return gettext(
+                "The DR Center's own database was put back from a backup, and nobody has confirmed it yet."
+            )
+        return gettext("The catalogue was rebuilt from %(destination)s, and nobody has confirmed it yet.") % {
+            "destination": waiting.destination
+        }
+
+    def held_plans(self) -> set[int]:
+        """Primary keys of plans whose schedule waits: a rebuild made them, and nobody has looked yet."""
+        return {pk for keys in self.unconfirmed().values_list("plans", flat=True) for pk in keys}
 
 
 class Rebuild(models.Model):

@@ -146,24 +146,6 @@ ADDED = frozenset({"added", "back", "adopted", "completed"})
 # ---------------------------------------------------------------------------- afterwards
 
 
-def waits() -> str:
-    """Why nothing may be pruned just now, in a sentence; "" if nothing waits for a person."""
-    waiting = Rebuild.objects.unconfirmed().select_related("destination").first()
-    if waiting is None:
-        return ""
-    if waiting.destination is None:
-        return _("The DR Center's own database was put back from a backup, and nobody has confirmed it yet.")
-    return _("The catalogue was rebuilt from %(destination)s, and nobody has confirmed it yet.") % {
-        "destination": waiting.destination
-    }
-
-
-def held_plans() -> set[int]:
-    """Primary keys of plans whose schedule waits: a rebuild made them, and nobody has looked yet."""
-    lists = Rebuild.objects.unconfirmed().values_list("plans", flat=True)
-    return {pk for keys in lists for pk in keys}
-
-
 def confirm(one: Rebuild, actor: str) -> None:
     """A person has looked: pruning and the schedule go on."""
     with transaction.atomic():

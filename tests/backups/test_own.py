@@ -112,7 +112,7 @@ class TestPutBack:
         assert "put back from a backup" in Set.objects.get().message
         assert not lose(job)
         assert [found.identifier for found in sets_in(destination)] == [one.identifier]
-        assert "put back" in rebuild.waits()
+        assert "put back" in Rebuild.objects.waits()
         wanted = rebuild.request(destination, requested_by="anna", identity=Secret(key.identity))
         run_job(wanted.job_id)
         one.refresh_from_db()

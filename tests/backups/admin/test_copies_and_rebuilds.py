@@ -2,7 +2,6 @@
 
 import pytest
 
-from backups import rebuild
 from backups.models import Copy, Destination, Lock, Rebuild
 from backups.places import copies, safekeeping
 from drcenter.jobs.models import Job
@@ -73,7 +72,7 @@ class TestRebuilding:
         assert "waits for a person" in text and "something is missing." in text and "sets added" in text
         assert "A rebuild of the catalogue waits for a person" in as_admin.get("/admin/").content.decode()
         as_admin.post(address(row, "confirm"))
-        assert rebuild.waits() == ""
+        assert Rebuild.objects.waits() == ""
         assert "Confirmed." in as_admin.get(address(row)).content.decode()
 
     def test_what_is_no_key_stays_on_the_page(self, as_admin, destination) -> None:

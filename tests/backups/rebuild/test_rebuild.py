@@ -108,7 +108,7 @@ class TestOnAnEmptyMachine:
         pem = lose_everything(settings, tmp_path)
         done = rebuilt(root(destination), identity=key.identity, pem=pem, dry_run=True)
         assert done.counts == {"ours": 2, "sets added": 2, "copies added": 2, "foreign files": 0}
-        assert not Set.objects.exists() and not System.objects.exists() and not rebuild.waits()
+        assert not Set.objects.exists() and not System.objects.exists() and not Rebuild.objects.waits()
 
 
 class TestWithoutAnIdentity:
@@ -146,14 +146,14 @@ class TestWhatWaits:
     ) -> None:
         pem = lose_everything(settings, tmp_path)
         done = rebuilt(root(destination), identity=key.identity, pem=pem)
-        assert "nobody has confirmed it" in rebuild.waits()
+        assert "nobody has confirmed it" in Rebuild.objects.waits()
         with pytest.raises(OperationFailed, match="nobody has confirmed it"):
             prune.request(Plan.objects.get(), requested_by="anna")
         time_machine.shift(3 * 86400)
         due.take_due()
         assert not Set.objects.exclude(state=Set.State.COMPLETE).exists()
         rebuild.confirm(done, "anna")
-        assert rebuild.waits() == ""
+        assert Rebuild.objects.waits() == ""
         assert prune.request(Plan.objects.get(), requested_by="anna")
         time_machine.shift(86400)
         due.take_due()

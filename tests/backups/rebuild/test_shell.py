@@ -5,8 +5,7 @@ import shutil
 import pytest
 from django.core.management import CommandError, call_command
 
-from backups import rebuild
-from backups.models import Copy, Destination, Set
+from backups.models import Copy, Destination, Rebuild, Set
 from tests.backups.rebuild.catalogue import lose_everything
 from tests.backups.taking import channel, good, quick, root
 
@@ -37,9 +36,9 @@ def test_a_directory_and_the_text_of_the_kit_are_enough(kit, capsys) -> None:
     file, path = kit
     assert ended_with(path, "--identity", file, "--signing-key", file) == 0
     assert Set.objects.get().level == "proven"
-    assert "sets found" in capsys.readouterr().out and rebuild.waits()
+    assert "sets found" in capsys.readouterr().out and Rebuild.objects.waits()
     assert ended_with("disk", "--identity", file, "--confirm") == 0
-    assert not rebuild.waits()
+    assert not Rebuild.objects.waits()
 
 
 def test_without_the_key_it_asks_for_attention(kit, capsys) -> None:
