@@ -11,7 +11,7 @@ from backups.models import Copy, Level, Recovery, Set, Source
 from drcenter.audit.models import Entry
 from drcenter.jobs.models import Job, State
 from tests.backups.scene import Scene, flip, scene
-from tests.backups.shell import environment, identity_file, manage, terminal
+from tests.backups.typed import environment, identity_file, manage, terminal
 from tests.live.running import Running
 
 __all__ = ["environment", "identity_file", "manage", "scene", "terminal"]

@@ -12,7 +12,7 @@ from backups.models import Recovery, Set, Source
 from drcenter.audit.models import Entry, Result
 from drcenter.jobs.models import Job, State
 from tests.backups.scene import Scene, scene
-from tests.backups.shell import environment, identity_file, line, manage, terminal
+from tests.backups.typed import environment, identity_file, line, manage, terminal
 from tests.live.running import wait_for
 
 __all__ = ["environment", "identity_file", "manage", "scene", "terminal"]
