@@ -39,7 +39,7 @@ class RetentionAdmin(PanelAdmin):
     fieldsets = (
         (None, {"fields": ("name",)}),
         (gettext_lazy("Rules"), {"fields": ("last", "daily", "weekly", "monthly", "yearly", "days")}),
-        (gettext_lazy("Whatever the rules say"), {"fields": ("minimum", "special_days")}),
+        (gettext_lazy("Whatever the rules say"), {"fields": ("minimum", "special_days", "lock_days")}),
     )
 
     @admin.display(description=gettext_lazy("plans"))

@@ -158,6 +158,10 @@ class Retention(models.Model):
         30,
         help_text=_("Sets taken before a restore, and damaged ones, count for no rule."),
     )
+    lock_days = _number(
+        _("locked for days"),
+        help_text=_("At destinations that lock. 0: as long as the destination says; more makes it longer."),
+    )
 
     class Meta:
         verbose_name = _("retention class")

@@ -1,4 +1,4 @@
-"""Locks copies against everybody, for as many days as their destination says.
+"""Locks copies against everybody, for as many days as their destination says, or their class of retention if longer.
 
 A lock cannot be taken back, so it comes last: the copy is complete, every object was read back and has its digest;
 then object by object is locked, and what the store says of each afterwards is what counts.
@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backups.destinations.base import Stored
-from backups.models import Copy, Destination, Level, Lock, Set
+from backups.models import Copy, Destination, Level, Lock, Retention, Set
 from backups.models.level import at_least
 from backups.storage import companions, layout, readback
 from backups.storage.checksums import parse_checksums
@@ -40,6 +40,7 @@ def lock_due() -> None:
     for destination in Destination.objects.filter(enabled=True):
         if destination.lock_days:
             _hold_pinned(destination, now)
+            _hold_classes(destination)
             for copy in _due(destination, now):
                 _ask(copy, now)
 
@@ -53,6 +54,16 @@ def _hold_pinned(destination: Destination, now: datetime) -> None:
     )  # fmt: skip
     for copy in pinned.distinct():
         extend(copy, (now + days).replace(microsecond=0))
+
+
+def _hold_classes(destination: Destination) -> None:
+    """The sets of a class of retention that asks for more days than the destination does."""
+    held = destination.copies.filter(state=Copy.State.COMPLETE, lock__state=Lock.State.HELD)
+    for retention in Retention.objects.filter(lock_days__gt=destination.lock_days):
+        days = timedelta(days=retention.lock_days)
+        too_short = Q(lock__wanted_until__lt=F("set__moment") + days)
+        for copy in held.filter(too_short, set__plan__retention=retention).select_related("set"):
+            extend(copy, _after(copy, days))
 
 
 def _due(destination: Destination, now: datetime) -> QuerySet[Copy]:
@@ -82,9 +93,13 @@ def _ask(copy: Copy, now: datetime) -> None:
 
 
 def _until(copy: Copy) -> datetime:
+    return _after(copy, timedelta(days=copy.destination.lock_days))
+
+
+def _after(copy: Copy, days: timedelta) -> datetime:
     """In whole seconds, as stores keep it; never earlier than the days ask for."""
     moment = copy.set.moment or copy.set.created_at
-    return (moment + timedelta(days=copy.destination.lock_days, seconds=1)).replace(microsecond=0)
+    return (moment + days + timedelta(seconds=1)).replace(microsecond=0)
 
 
 def extend(copy: Copy, until: datetime) -> None:

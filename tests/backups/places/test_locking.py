@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from django.urls import reverse
 from django.utils import timezone
 
-from backups.models import Copy, Level, Lock, Pin
+from backups.models import Copy, Level, Lock, Pin, Retention
 from backups.places import locking
 from drcenter.audit.models import Entry
 from drcenter.jobs.models import Job
@@ -89,6 +89,18 @@ def test_what_is_pinned_stays_locked(copy, time_machine):
     assert locked(copy).until == longer
     Pin.objects.filter(pk=pin.pk).update(released_at=timezone.now())
     time_machine.shift(timedelta(days=20))
+    assert locked(copy).until == longer
+
+
+def test_a_class_of_retention_makes_it_longer(copy):
+    first = locked(copy).until
+    plan = copy.set.plan
+    plan.retention = Retention.objects.create(name="shorter", lock_days=20)
+    plan.save()
+    assert locked(copy).until == first
+    Retention.objects.update(lock_days=60)
+    longer = locked(copy).until
+    assert longer - first == timedelta(days=30)
     assert locked(copy).until == longer
 
 
