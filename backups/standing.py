@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from backups.models import Plan, Set
 from backups.models.level import at_least
 from backups.schedule import Cron, overdue
+from backups.status import damaged, newest_settled
 from drcenter.jobs.models import OPEN, Job
 from drcenter.systems.models import System
 
@@ -15,7 +16,7 @@ BAD_ENDS = (Set.State.FAILED, Set.State.LOST)
 
 @dataclass(frozen=True)
 class PlanStanding:
-    """One plan at one moment. `newest` is its newest complete set, `last` its newest try of any outcome."""
+    """One plan at one moment. `newest` is its newest set with a complete copy, `last` its newest try of any outcome."""
 
     plan: Plan
     now: datetime
@@ -25,6 +26,12 @@ class PlanStanding:
     @property
     def running(self) -> Set | None:
         return self.last if self.last is not None and self.last.state in UNDER_WAY else None
+
+    @property
+    def damaged(self) -> Set | None:
+        """Its newest complete set, if no copy of it is good and one is damaged: it protects nothing."""
+        one = newest_settled(self.plan)
+        return one if one is not None and damaged(one) else None
 
     @property
     def moment(self) -> datetime | None:

@@ -159,7 +159,7 @@ def _of_plan(here: standing.PlanStanding) -> Iterator[Notice]:
     plan, names = here.plan, {"plan": f"{here.plan.system.name}, {here.plan.name}"}
     to_plan = Link(_("Plan"), address(plan))
     if here.overdue:
-        message = _("Overdue: %(plan)s.") if here.newest else _("Never backed up: %(plan)s.")
+        message = _("Overdue: %(plan)s.") if here.newest or here.damaged else _("Never backed up: %(plan)s.")
         yield Notice(message % names, _("Back up now, and look why the planned time passed."), link=to_plan)
     if here.failed and here.last is not None:
         yield Notice(

@@ -21,6 +21,7 @@ from backups.admin.looking import PlanContents
 from backups.admin.tables import sets_table
 from backups.admin.verdicts import set_verdict
 from backups.models import Plan, Source
+from backups.status import damage
 from drcenter import permissions
 from drcenter.jobs.admin import cancel_button
 from drcenter.options import LinesField
@@ -51,6 +52,9 @@ def plan_verdict(here: standing.PlanStanding) -> Verdict:
         return set_verdict(here.running)
     if not here.plan.enabled:
         return Verdict(_("switched off"), Tone.WARN, "pause_circle", _("Nothing is taken by this plan."))
+    if here.damaged is not None:
+        sentence = _("The newest set is damaged, and has no other copy: %(what)s")
+        return Verdict(_("damaged"), Tone.BAD, "broken_image", sentence % {"what": damage(here.damaged)})
     if here.newest is None:
         word = _("overdue") if here.overdue else _("nothing yet")
         tone = Tone.BAD if here.overdue else Tone.WARN

@@ -7,12 +7,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from backups import standing
+from backups.admin.plans import plan_verdict
 from backups.models import Copy, Level, Plan, Set
 from backups.status import report
 from backups.watch import watch_age
 from drcenter.audit.models import Entry
 from drcenter.jobs.models import Job, State
 from drcenter.notify.models import Channel, Delivery
+from drcenter.panel.look import Tone
 from drcenter.systems.models import System
 from tests.backups.planning import make_plan, make_set
 
@@ -254,3 +256,23 @@ class TestWatch:
         time_machine.move_to(datetime.now(UTC) + timedelta(days=9))
         watch_age()
         assert self.told() == []
+
+
+def test_a_damaged_set_protects_nothing_in_the_panel(plan, as_viewer):
+    """The only copy of the newest set was found damaged: what counts is the set before it, or nothing."""
+    damaged = make_set(plan, hours=1)
+    damaged.copies.update(state=Copy.State.DAMAGED, message="A part is another one.")
+    here = standing.of_plan(plan, timezone.now())
+    assert (here.newest, here.moment, here.damaged) == (None, None, damaged)
+    verdict = plan_verdict(here)
+    assert (verdict.word, verdict.tone) == ("damaged", Tone.BAD) and "another one" in verdict.sentence
+    page = as_viewer.get("/admin/").text
+    assert "If it died now, everything would be lost." in page and "the data of" not in page
+    older = make_set(plan, hours=5)
+    here = standing.of_plan(plan, timezone.now())
+    assert (here.newest, here.damaged) == (older, damaged) and plan_verdict(here).word == "damaged"
+    assert "the data of 5" in as_viewer.get("/admin/").text
+    # One good copy elsewhere, and it counts again.
+    damaged.copies.update(state=Copy.State.COMPLETE)
+    here = standing.of_plan(plan, timezone.now())
+    assert (here.newest, here.damaged) == (damaged, None)
