@@ -10,15 +10,18 @@ import re
 import secrets
 import socket
 import textwrap
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pyrage
 from django.db import transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from backups.guides.guide import PLACEHOLDER
 from backups.guides.restore_script import FOLDER, one_line
@@ -97,6 +100,8 @@ def sheet(key: RecoveryKey, identity: Secret, language: str) -> str:
         "date": f"{timezone.localdate():%Y-%m-%d}",
         "host": socket.getfqdn(),
         "name": key.name,
+        "moment": f"{key.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        "earlier": _earlier(key, language),
         "systems": _systems(),
         "identity": INDENT + identity.reveal(),
         "recipient": INDENT + key.recipient,
@@ -112,6 +117,13 @@ def identity_file(key: RecoveryKey, identity: Secret) -> str:
     """An identity file as age reads it."""
     made = f"{timezone.now():%Y-%m-%dT%H:%M:%SZ}"
     return f"# created: {made}\n# public key: {key.recipient}\n{identity.reveal()}\n"
+
+
+def _earlier(key: RecoveryKey, language: str) -> str:
+    """A paragraph of the sheet on the sets that it does not open; "" where there is none."""
+    with translation.override(language):
+        text = unreadable(key)
+    return f"\n{textwrap.fill(text, 78)}\n" if text else ""
 
 
 def _systems() -> str:
@@ -225,6 +237,23 @@ def sets_that_need(key: RecoveryKey) -> int:
     """How many complete sets can be read with the identity of `key`."""
     recipients = Set.objects.complete().filter(encrypted=True).values_list("recipients", flat=True)
     return sum(1 for one in recipients.iterator() if key.recipient in one)
+
+
+def unreadable(key: RecoveryKey) -> str:
+    """How many sets the identity of `key` does not open, and which keys open those; "" if it opens all."""
+    names = dict(RecoveryKey.objects.values_list("recipient", "name"))
+    recipients = Set.objects.complete().filter(encrypted=True).values_list("recipients", flat=True)
+    others = [one for one in recipients.iterator() if key.recipient not in one]
+    if not others:
+        return ""
+    needed = Counter(names.get(recipient, recipient) for one in others for recipient in one)
+    known = ", ".join(f"{one_line(name)} ({count})" for name, count in sorted(needed.items())) or _("none")
+    text = ngettext(
+        "%(count)d set that exists already cannot be read with it. Keep what reads it: %(known)s.",
+        "%(count)d sets that exist already cannot be read with it. Keep what reads those: %(known)s.",
+        len(others),
+    )
+    return text % {"count": len(others), "known": known}
 
 
 def only_for(key: RecoveryKey) -> int:

@@ -104,7 +104,8 @@ class Command(BaseCommand):
         if output:
             self.stdout.write(
                 _(
-                    "Written to %(file)s. Print it, and move it away from this machine: whoever has it reads every set."
+                    "Written to %(file)s. Print it, and move it away from this machine: whoever has it reads every "
+                    "set that is taken from now on."
                 )
                 % {"file": output}
             )
@@ -118,6 +119,8 @@ class Command(BaseCommand):
             )
             % {"name": key.name}
         )
+        if earlier := kit.unreadable(key):
+            self.stdout.write(earlier)
 
     def _drill(self, options: dict[str, Any]) -> int:
         if not options["output"]:
@@ -181,22 +184,35 @@ class Command(BaseCommand):
         for key in keys:
             use = _("active") if key.active else _("retired")
             drills = _(", for drills") if key.for_drills else ""
-            when = (
-                f"{timezone.localtime(key.held_at):%Y-%m-%d}" if key.held_at else _("never shown to be held")
-            )
-            self.stdout.write(f"{key.name}: {use}{drills}; {_('held')}: {when}")
+            held = _("never shown to be held")
+            if key.held_at:
+                held = f"{_('held')}: {timezone.localtime(key.held_at):%Y-%m-%d}"
+            self.stdout.write(f"{key.name}: {use}{drills}; {held}")
             self.stdout.write(f"    {key.recipient}")
             self.stdout.write("    " + _needs(key))
         safe = [key for key in keys if key.active and not key.for_drills]
-        if not safe:
-            self.stdout.write(_("There is no recovery key: manage.py recovery-kit"))
-        return cli.FINE if any(key.held_at for key in safe) else cli.NEEDS_ATTENTION
+        if any(key.held_at for key in safe):
+            return cli.FINE
+        self.stdout.write(_missing(keys))
+        return cli.NEEDS_ATTENTION
 
     def _retire(self, name: str) -> int:
         key = kit.retire(name, cli.actor())
         self.stdout.write(_("New sets are no longer encrypted to “%(name)s”.") % {"name": key.name})
         self.stdout.write(_needs(key) + " " + _("Keep its kit until the last of them is gone."))
         return cli.FINE
+
+
+def _missing(keys: list[RecoveryKey]) -> str:
+    """What is to be done while nobody has shown to hold an active key for the safe."""
+    active = [key for key in keys if key.active]
+    if any(not key.for_drills for key in active):
+        return _("Nobody has shown to hold an active key: manage.py recovery-kit --check")
+    if active:
+        return _("Only a key for drills is active, and nobody holds a kit: manage.py recovery-kit")
+    if keys:
+        return _("No recovery key is active: manage.py recovery-kit")
+    return _("There is no recovery key: manage.py recovery-kit")
 
 
 def _needs(key: RecoveryKey) -> str:

@@ -55,7 +55,7 @@ def everything_stored() -> str:
     return repr(rows)
 
 
-@pytest.mark.parametrize(("language", "word"), [("en", "RECOVERY KIT"), ("de", "NOTFALLBLATT")])
+@pytest.mark.parametrize(("language", "word"), [("en", "RECOVERY KIT"), ("de", "WIEDERHERSTELLUNGSMAPPE")])
 def test_the_kit_has_all_that_is_needed(system, language, word):
     row = Destination.objects.create(
         name="cloud", kind="s3",
@@ -82,6 +82,31 @@ def test_the_kit_has_all_that_is_needed(system, language, word):
     assert "openssl pkeyutl -verify -pubin -inkey key.pem -rawin" in text and "sh restore.sh list" in text
     sheet = text[text.index("=====") : text.rindex("=====")]
     assert max(map(len, sheet.splitlines())) <= 79
+
+
+@pytest.mark.parametrize(
+    ("language", "from_now_on", "not_these"),
+    [
+        ("en", "every backup that is taken from 20", "2 sets that exist already cannot be read with it"),
+        ("de", "jede Sicherung ab 20", "2 Sätze, die es schon gibt, sind damit nicht lesbar"),
+    ],
+)
+def test_a_new_kit_names_the_sets_that_it_does_not_open(system, language, from_now_on, not_these):
+    first = run("--name", "old", "--language", language)
+    assert from_now_on in first and "(2)" not in first
+    old = RecoveryKey.objects.get().recipient
+    for recipients in ([old], [old]):
+        Set.objects.create(system=system, state=Set.State.COMPLETE, recipients=recipients)
+    Set.objects.create(system=system, state=Set.State.COMPLETE, encrypted=False)
+    text = run("--name", "new", "--language", language)
+    sheet, after = text[: text.rindex("=====")], text[text.rindex("=====") :]
+    for part in (" ".join(sheet.split()), after):
+        assert not_these in part and "old (2)" in part
+    assert max(map(len, sheet.splitlines())) <= 79 and from_now_on in sheet
+
+
+def test_a_kit_in_a_file_promises_no_older_sets(tmp_path):
+    assert "every set that is taken from now on" in run("--output", str(tmp_path / "kit.txt"))
 
 
 def test_only_the_recipient_stays(tmp_path, caplog):
@@ -227,10 +252,22 @@ def test_a_drill_identity_lies_in_a_file(tmp_path, settings):
 def test_the_list_asks_for_attention():
     assert run("--list").endswith("exit 3")
     identity = identity_in(run("--name", "safe"))
-    assert "never shown to be held" in run("--list") and run("--list").endswith("exit 3")
+    listed = run("--list")
+    assert "safe: active; never shown to be held" in listed and listed.endswith("exit 3")
+    assert "There is no recovery key" not in listed and "recovery-kit --check" in listed
     kit.held(Secret(identity), "test")
     listed = run("--list")
     assert "safe: active; held: 20" in listed and "exit" not in listed
+
+
+def test_the_list_says_which_kind_of_key_is_missing():
+    assert "There is no recovery key" in run("--list")
+    key = RecoveryKey.objects.create(name="drills", recipient="age1drills", for_drills=True)
+    listed = run("--list")
+    assert "drills: active, for drills" in listed and "Only a key for drills is active" in listed
+    assert "There is no recovery key" not in listed and listed.endswith("exit 3")
+    RecoveryKey.objects.filter(pk=key.pk).update(active=False)
+    assert "No recovery key is active" in run("--list")
 
 
 @pytest.mark.django_db(transaction=True)
