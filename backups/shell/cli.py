@@ -129,9 +129,12 @@ def told_damaged(one: Set) -> str:
 
 def _known_sets(slug: str, system: System | None) -> str:
     sets = Set.objects.complete().order_by("-pk")
-    if system is not None or slug:
-        sets = sets.filter(system__slug=slug or (system.slug if system else ""))
+    system = system or System.objects.filter(slug=slug).first()
+    if system is not None:
+        sets = sets.filter(system=system)
     names = [str(one) for one in sets.select_related("system")[:SHOWN]]
+    if not names and system is not None:
+        return _("%(system)s has none yet: manage.py backup run %(system)s --wait") % {"system": system.slug}
     if not names:
         return _("There is none yet: manage.py backup run SYSTEM --wait")
     return _("The newest: %(names)s; manage.py backup list shows more.") % {"names": ", ".join(names)}

@@ -53,3 +53,9 @@ def test_every_example_can_be_called(example: str) -> None:
     _program, name, *words = shlex.split(example)
     assert parser_of(name).parse_args(words)
     assert len(EXAMPLES) > 12
+
+
+def test_what_is_pinned_is_named_itself() -> None:
+    """`backup pin SYSTEM` is refused: the newest set of a system is another one tomorrow."""
+    pins = [shlex.split(example)[3] for example in EXAMPLES if re.search(r" (un)?pin ", example)]
+    assert len(pins) >= 2 and all(re.fullmatch(r"\w+/\d{8}T\d{6}Z-\w{8}-a\d", name) for name in pins)

@@ -63,6 +63,11 @@ def test_a_set_by_its_names(make_set, system) -> None:
         assert caught.value.returncode == cli.USAGE
     with pytest.raises(CommandError, match=f"The newest: {new}, {old}"):
         cli.set_named("shop/nothing")
+    # A system that does not exist has no sets, and those of the others are what was meant.
+    with pytest.raises(CommandError, match=f"The newest: {new}, {old}"):
+        cli.set_named("nosuch/20260102")
+    with pytest.raises(CommandError, match=r"other has none yet: manage\.py backup run other --wait"):
+        cli.set_named("other/20260102")
 
 
 def test_the_newest_is_the_newest_that_is_of_use(make_set, system) -> None:
