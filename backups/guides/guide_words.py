@@ -50,7 +50,7 @@ NO_DURATION: Final = {
     "en": "not known: no set of this plan was proven before this one",
     "de": "nicht bekannt: Vor diesem wurde kein Satz dieses Plans bewiesen",
 }
-UNKNOWN: Final = {"en": "see the kit", "de": "siehe Notfallblatt"}
+UNKNOWN: Final = {"en": "see the kit", "de": "siehe Wiederherstellungsmappe"}
 TIERS: Final = {
     "en": {
         "application": "application code", "database": "database", "configuration": "configuration", "storage": "storage",
@@ -81,12 +81,12 @@ age-keygen -y identity.txt
 You should see: one of the recipients above. Delete the file when you are done.
 
 """,
-    "de": """Der Satz ist mit age verschlüsselt. Sie brauchen die Identität zu einem dieser Empfänger; das Notfallblatt nennt
-beide:
+    "de": """Der Satz ist mit age verschlüsselt. Sie brauchen die Identität zu einem dieser Empfänger; die Wiederherstellungsmappe
+nennt beide:
 
 {}
 
-Schreiben Sie die Zeile des Notfallblatts, die mit `AGE-SECRET-KEY-1` beginnt, in eine Datei, die nur Sie lesen können:
+Schreiben Sie die Zeile der Wiederherstellungsmappe, die mit `AGE-SECRET-KEY-1` beginnt, in eine Datei, die nur Sie lesen können:
 
 ```sh
 (umask 077 && cat > identity.txt)     # eintippen oder einfügen, Enter, Strg-D

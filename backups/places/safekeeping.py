@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db.models import Prefetch
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from backups.models import Copy, Destination, Plan, Set
 from backups.models.plan import Medium
@@ -85,7 +86,11 @@ def _sentence(lack: Lack, count: int, plan: Plan) -> str:
 def _copies(count: int, plan: Plan) -> str:
     """With the original: one copy less than the rule asks for, or two."""
     places = plan.destinations.filter(enabled=True).count()
-    what = _("With the original there are %(count)d copies, not three.") % {"count": count + 1}
+    what = ngettext(
+        "With the original there is %(count)d copy, not three.",
+        "With the original there are %(count)d copies, not three.",
+        count + 1,
+    ) % {"count": count + 1}
     if places >= 2:
         return f"{what} " + _("One of the plan's destinations has none: look at the set.")
     return f"{what} " + _("Add a destination to the plan.")

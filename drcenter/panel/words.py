@@ -40,6 +40,11 @@ def duration(seconds: float | None) -> str:
     return NOTHING
 
 
+def about(seconds: float) -> str:
+    """A duration that was measured once, and will be another one next time."""
+    return _("under a second") if seconds < 1 else _("about %(time)s") % {"time": duration(seconds)}
+
+
 def ago(moment: datetime | None) -> str:
     """How long ago, in one or two units; "just now" for less than a minute."""
     if moment is None:

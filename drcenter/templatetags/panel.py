@@ -16,6 +16,7 @@ from drcenter.stored import shown
 register = template.Library()
 register.filter("size", words.size)
 register.filter("duration", words.duration)
+register.filter("about", words.about)
 register.filter("ago", words.ago)
 register.filter("when", words.when)
 register.filter("shown", shown)

@@ -56,3 +56,5 @@ def test_the_first_page_says_it(as_operator, plan, copy):
     proof(copy, 5, database={"restore_seconds": 200, "compare_seconds": 0})
     page = as_operator.get("/admin/").text
     assert "Restoring takes about 3 min 20 s, as measured by the proof" in page
+    real(copy, 1, 0)
+    assert "Restoring takes under a second, as measured by the restore" in as_operator.get("/admin/").text
