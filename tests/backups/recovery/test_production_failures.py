@@ -87,12 +87,12 @@ class TestNothingTouched:
         assert "Nothing was overwritten. Start the application by hand: sh -c" in recovery.hint
 
     def test_the_safety_backup_has_no_room(self, scene: Scene, monkeypatch) -> None:
-        from backups.takes import take
+        from backups.takes import dumping
 
         def full(*_args: object, **_kwargs: object) -> None:
             raise OperationFailed("The disk is full.", "Free some space there.")
 
-        monkeypatch.setattr(take, "_dump", full)
+        monkeypatch.setattr(dumping, "_dump", full)
         damaged = scene.damage()
         recovery = scene.over()
         self.unharmed(scene, recovery, UNDONE)
