@@ -26,7 +26,8 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND <user schema> AND pg_catalog.pg_has_role(c.relowner, 'USAGE') ORDER BY 1
 """
 
-# Anything in a schema that no extension made; `pg_depend` knows for every kind of object.
+# Anything in a schema that no extension made; `pg_depend` knows for every kind of object. Of a partitioned table the
+# columns of its key depend on it "internally": that is no reason to leave it (objsubid 0 is the table itself).
 INSIDE = """
 SELECT i.type, i.identity FROM pg_catalog.pg_namespace n
 JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid
@@ -34,7 +35,7 @@ JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_namespace'::regclas
      AND d.classid <> 'pg_catalog.pg_default_acl'::regclass,
 LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) i
 WHERE <user schema> AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
-    WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype IN ('e', 'i'))
+    WHERE e.classid = d.classid AND e.objid = d.objid AND e.objsubid = 0 AND e.deptype IN ('e', 'i'))
 """
 
 CLEAR = """

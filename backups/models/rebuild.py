@@ -12,7 +12,7 @@ from drcenter.jobs.models import Job
 class RebuildQuerySet(models.QuerySet["Rebuild"]):
     def unconfirmed(self) -> "RebuildQuerySet":
         """Those that changed the catalogue, and that no person has looked at: until then nothing is pruned."""
-        return self.filter(changed=True, confirmed_at__isnull=True)
+        return self.filter(changed=True, dry_run=False, confirmed_at__isnull=True)
 
     def waits(self) -> str:
         """Why nothing may be pruned just now, in a sentence; "" if nothing waits for a person."""

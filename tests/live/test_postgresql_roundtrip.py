@@ -73,6 +73,26 @@ def test_over_the_original_after_damage(postgresql_server: Server, postgresql_sh
     assert differences(taken.witness, engine.witness()) == []
 
 
+def test_a_partitioned_table_in_the_schema_public_is_cleared_too(
+    postgresql_server: Server, postgresql_database: str
+) -> None:
+    """The columns of its key depend on it as the parts of an extension do."""
+    with postgresql_server.connect(postgresql_database) as connection:
+        connection.execute("CREATE TABLE visits (id int, year int NOT NULL) PARTITION BY LIST (year)")
+        connection.execute("CREATE TABLE visits_2025 PARTITION OF visits FOR VALUES IN (2025)")
+        connection.execute("INSERT INTO visits VALUES (1, 2025)")
+    engine = engine_for(postgresql_server, postgresql_database)
+    taken = take(engine)
+    with postgresql_server.connect(postgresql_database) as connection:
+        connection.execute("DELETE FROM visits")
+        connection.execute("DROP TABLE visits_2025")
+    with pytest.raises(OperationFailed, match=r"is not empty: table public\.visits"):
+        engine.prepare(overwrite=False)
+    restore(engine, taken, overwrite=True)
+    assert rows(postgresql_server, postgresql_database, "SELECT * FROM visits") == [(1, 2025)]
+    assert differences(taken.witness, engine.witness()) == []
+
+
 def test_beside_the_original_and_dropped(postgresql_server: Server, postgresql_shop: str) -> None:
     engine = engine_for(postgresql_server, postgresql_shop)
     before = everything(postgresql_server, postgresql_shop)

@@ -24,7 +24,7 @@ from backups.takes import take
 from drcenter.jobs import context as context_module
 from drcenter.jobs import work as edge
 from drcenter.jobs.work import run_job
-from drcenter.management.demo.laravel import artisan, create
+from drcenter.management.demo.laravel import create
 from drcenter.secrets import Secret
 from drcenter.systems.models import System
 from tests.live.laravel import answer, served

@@ -13,8 +13,6 @@ from drcenter.management.demo import places
 
 SCRIPTS = Path(__file__).parent
 SHOP, CLINIC = "demo_shop", "demo_clinic"
-# What a backup user needs to see everything, and no more (docs/engines/mariadb.md).
-RIGHTS = "SELECT, LOCK TABLES, SHOW VIEW, TRIGGER, EVENT"
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,10 @@ def _fill_mariadb(server: mariadb.Server, password: str) -> None:
             cursor.execute(statement)
         cursor.execute(f"GRANT ALL ON {SHOP}.* TO shop@'127.0.0.1'")
         cursor.execute("GRANT SELECT ON mysql.* TO backup@'127.0.0.1'")
-        cursor.execute(f"GRANT {RIGHTS} ON {SHOP}.* TO backup@'127.0.0.1'")
+        # More than a backup needs: here every button is to work, also a restore beside and over production.
+        cursor.execute("GRANT ALL ON *.* TO backup@'127.0.0.1' WITH GRANT OPTION")
+        # The last one: it is what an interrupted start looks for.
+        cursor.execute(f"GRANT ALL ON {SHOP}.* TO backup@'127.0.0.1'")
 
 
 @contextmanager
@@ -82,7 +83,9 @@ def _fill_postgresql(server: postgresql.Server, password: str) -> None:
         # Under another name until it is whole: an interrupted start begins anew.
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(half)))
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'clinic'").fetchone():
-            connection.execute(sql.SQL("CREATE ROLE clinic LOGIN PASSWORD {}").format(sql.Literal(password)))
+            connection.execute(
+                sql.SQL("CREATE ROLE clinic LOGIN CREATEDB PASSWORD {}").format(sql.Literal(password))
+            )
             connection.execute("CREATE ROLE clinic_reader")
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER clinic").format(sql.Identifier(half)))
         with server.connect(half) as database:
