@@ -1,6 +1,7 @@
 """The pages for copies, rebuilds, and the rule."""
 
 import pytest
+from django.utils import translation
 
 from backups.models import Copy, Destination, Lock, Rebuild
 from backups.places import copies, safekeeping
@@ -93,6 +94,18 @@ class TestTheRule:
             text = as_viewer.get(page).content.decode()
             assert "With the original there are 2 copies, not three. Add a destination to the plan." in text
             assert "No copy is away from this site" in text and "No copy is locked" in text
+
+    @pytest.mark.parametrize(
+        ("language", "sentence"),
+        [
+            ("en", "With the original there is 1 copy, not three."),
+            ("de", "Mit dem Original gibt es 1 Kopie, nicht drei."),
+        ],
+    )
+    def test_one_copy_is_one(self, taken, language, sentence) -> None:
+        taken.copies.update(state=Copy.State.DAMAGED)
+        with translation.override(language):
+            assert any(sentence in lack for lack in safekeeping.of_system(taken.system).missing)
 
     def test_it_holds(self, taken, second, plan) -> None:
         from django.utils import timezone
