@@ -68,9 +68,15 @@ def _stopped_applications() -> Iterator[Notice]:
         newest[restore.copy.set.system_id] = restore
     for restore in newest.values():
         if restore.state == Recovery.State.DOWN:
+            sentence = (
+                _(
+                    "%(system)s may be half restored, and was not stopped by us: a restore went wrong, and the way back too."
+                )
+                if restore.never_stopped
+                else _("%(system)s is stopped: a restore went wrong, and the way back too.")
+            )
             yield Notice(
-                _("%(system)s is stopped: a restore went wrong, and the way back too.")
-                % {"system": restore.copy.set.system.name},
+                sentence % {"system": restore.copy.set.system.name},
                 restore.hint or restore.message,
                 link=Link(_("Restore"), address(restore)),
             )

@@ -153,4 +153,8 @@ def verification_verdict(row: Verification) -> Verdict:
 
 def recovery_verdict(row: Recovery) -> Verdict:
     tone, icon, sentence = RECOVERIES[Recovery.State(row.state)]
-    return Verdict(row.get_state_display(), tone, icon, waiting(row.job) or _(sentence))
+    if row.state == Recovery.State.DOWN and row.never_stopped:
+        sentence = gettext_noop(
+            "Neither the restore nor the way back went through. The application was not stopped by us."
+        )
+    return Verdict(row.state_shown, tone, icon, waiting(row.job) or _(sentence))

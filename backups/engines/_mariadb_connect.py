@@ -36,7 +36,7 @@ HINTS: Mapping[int, str] = {
     1153: "Raise max_allowed_packet on the server.",
 }
 UNKNOWN_DATABASE = 1049
-PERMANENT = frozenset({1044, 1045, 1049, 1698, 2005})
+PERMANENT = DENIED | {1049, 2005}
 
 
 def login_from(options: Mapping[str, Any]) -> Login:

@@ -6,7 +6,8 @@ from backups.engines import _mariadb_rights as rights
 from backups.engines._mariadb_accounts import Account, account_name, read_accounts
 from backups.engines._mariadb_catalog import Catalog, names
 from backups.engines._mariadb_columns import quoted
-from backups.engines._mariadb_commands import Login, Tool
+from backups.engines._mariadb_commands import Login, Selection, Tool
+from backups.engines._mariadb_connect import connected
 from backups.engines.base import Finding, Inspection, crossing_finding
 from backups.servers.mariadb import Version, parse_version
 from drcenter.errors import OperationFailed
@@ -58,10 +59,8 @@ def _variables(catalog: Catalog) -> dict[str, str]:
 
 
 def _rights(catalog: Catalog) -> list[Finding]:
-    ((text,),) = catalog.query("SELECT CURRENT_USER()")
-    user, _, host = str(text).rpartition("@")
-    account: Account = (user, host)
-    lines = [str(row[0]) for row in catalog.query(_show_grants(catalog))]
+    account = _own_account(catalog)
+    lines = _grants(catalog)
     if not catalog.only:
         return rights.findings(lines, catalog.database, account, bodies_readable=_bodies_readable(catalog))
     missing = [right for right in rights.missing_rights(lines, catalog.database) if right != "EVENT"]
@@ -70,6 +69,33 @@ def _rights(catalog: Catalog) -> list[Finding]:
         return []
     hint = f"GRANT {', '.join(still)} ON {quoted(catalog.database)}.* TO {account_name(account)};"
     return [Finding(f"The user {account_name(account)} lacks {', '.join(still)}.", hint, caps=True)]
+
+
+def _own_account(catalog: Catalog) -> Account:
+    ((text,),) = catalog.query("SELECT CURRENT_USER()")
+    user, _, host = str(text).rpartition("@")
+    return user, host
+
+
+def check_may_overwrite(login: Login, selection: Selection) -> None:
+    """Raises OperationFailed, with the GRANT to give, unless this user may drop, make and fill the tables."""
+    with connected(login) as connection:
+        catalog = Catalog(connection, selection.database, selection.tables)
+        tables = selection.tables or names(catalog.tables)
+        missing = rights.missing_to_overwrite(_grants(catalog), selection.database, tables)
+        if missing:
+            name = account_name(_own_account(catalog))
+            raise OperationFailed(
+                f"The user {name} may not overwrite the database {selection.database} at {login.place}:"
+                f" it lacks {', '.join(missing)}.",
+                "Let the source sign in as a user who may (the application's own), or grant it for the restore:"
+                f" GRANT ALL PRIVILEGES ON {quoted(selection.database)}.* TO {name};",
+                permanent=True,
+            )
+
+
+def _grants(catalog: Catalog) -> list[str]:
+    return [str(row[0]) for row in catalog.query(_show_grants(catalog))]
 
 
 def _show_grants(catalog: Catalog) -> str:

@@ -41,34 +41,51 @@ def make_ready(login: Login, selection: Selection, *, overwrite: bool) -> bool:
                 permanent=True,
             )
         execute(connection, f"SET SESSION foreign_key_checks=0, lock_wait_timeout={LOCK_WAIT_SECONDS}")
-        _drop_tables(connection, catalog)
-        for statement in statements:
-            execute(connection, statement)
+        dropped = _drop_tables(connection, catalog)
+        _drop(connection, statements, selection.database, untouched=not dropped)
     return created
 
 
-def _drop_tables(connection: Connection, catalog: Catalog) -> None:
+def _drop(connection: Connection, statements: Sequence[str], database: str, *, untouched: bool) -> None:
+    """Raises Untouched when the very first drop is refused: the right is missing, and all is as it was."""
+    for statement in statements:
+        try:
+            execute(connection, statement)
+        except pymysql.err.Error as error:
+            if not untouched or not denied(error):
+                raise
+            raise Untouched(
+                f"Nothing of {database} was overwritten, for the user may not: {error.args[1]} (error {error.args[0]}).",
+                "Let the source sign in as a user who may overwrite the database (the application's own), or grant"
+                " it the rights.",
+                permanent=True,
+            ) from None
+        untouched = False
+
+
+def _drop_tables(connection: Connection, catalog: Catalog) -> bool:
     """All of them, or none: each is locked before the first is dropped. Raises Untouched while others use one.
+    False: none was dropped.
 
     A table that cannot be locked for another reason (it is broken, the right is missing) is dropped all the same.
     """
     tables = [quoted(table.name) for table in catalog.tables]
     if not tables:
-        return
+        return False
     try:
         execute(connection, "LOCK TABLES " + ", ".join(f"{name} WRITE" for name in tables))
     except pymysql.err.Error as error:
         if error.args[0] not in LOCKED:
-            return
+            return False
         raise Untouched(
             f"Others use tables of {catalog.database}, and did not let go of them for {LOCK_WAIT_SECONDS} s:"
             f" {error.args[1]} (error {error.args[0]}).",
             "Stop queue workers, cron jobs and open clients, or end their sessions (SHOW PROCESSLIST, KILL), and try"
             " again.",
         ) from None
-    for name in tables:
-        execute(connection, f"DROP TABLE {name}")
+    _drop(connection, [f"DROP TABLE {name}" for name in tables], catalog.database, untouched=True)
     execute(connection, "UNLOCK TABLES")
+    return True
 
 
 def _exists(connection: Connection, database: str) -> bool:

@@ -14,6 +14,8 @@ from backups.engines.base import Finding
 # In the order of the GRANT that the documentation shows.
 NEEDED = ("SELECT", "LOCK TABLES", "SHOW VIEW", "TRIGGER", "EVENT")
 EVERYTHING = "ALL PRIVILEGES"
+# What every restore over what is there asks for: the drops, and what a dump runs.
+TO_OVERWRITE = ("SELECT", "INSERT", "CREATE", "DROP", "ALTER", "LOCK TABLES")
 WHAT = {
     "SELECT": "tables", "LOCK TABLES": "one moment for all tables", "SHOW VIEW": "views",
     "TRIGGER": "triggers", "EVENT": "events",
@@ -46,6 +48,15 @@ def missing_rights(lines: Iterable[str], database: str) -> list[str]:
     """Those of NEEDED that are not granted on the whole database."""
     rights = rights_on(lines, database)
     return [] if EVERYTHING in rights else [right for right in NEEDED if right not in rights]
+
+
+def missing_to_overwrite(lines: list[str], database: str, tables: Iterable[str]) -> list[str]:
+    """Those of TO_OVERWRITE that are granted neither on the whole database nor on each of `tables`."""
+    held = rights_on(lines, database)
+    each = [rights_on(lines, database, table) for table in tables]
+    shared = frozenset.intersection(*each) if each else frozenset()
+    known = held | shared
+    return [] if EVERYTHING in known else [right for right in TO_OVERWRITE if right not in known]
 
 
 def may_read_routines(lines: list[str], database: str) -> bool:

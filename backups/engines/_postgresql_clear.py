@@ -26,6 +26,18 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND <user schema> AND pg_catalog.pg_has_role(c.relowner, 'USAGE') ORDER BY 1
 """
 
+# What this user may not drop, and who may: the owner, or the owner of the schema.
+OF_OTHERS = """
+SELECT n.nspname || '.' || c.relname, pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)),
+    pg_catalog.quote_ident(current_user)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND <user schema>
+    AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE') AND NOT pg_catalog.pg_has_role(n.nspowner, 'USAGE')
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_class'::regclass
+                    AND e.objid = c.oid AND e.deptype = 'e')
+ORDER BY 1
+"""
+
 # Anything in a schema that no extension made; `pg_depend` knows for every kind of object. Of a partitioned table the
 # columns of its key depend on it "internally": that is no reason to leave it (objsubid 0 is the table itself).
 INSIDE = """
@@ -162,6 +174,24 @@ def ensure_empty(connection: Connection, address: Address, schemas: Sequence[str
         raise OperationFailed(
             f"The database {address.database} at {address.host} is not empty: {', '.join(names)}.",
             "Restore into another database, or choose to overwrite it.",
+            permanent=True,
+        )
+
+
+def require_ownership(address: Address, schemas: Sequence[str], only: Sequence[str] = ()) -> None:
+    """Raises OperationFailed when the user owns neither a table nor its schema, and so may not drop it."""
+    with connected(address) as connection:
+        found = connection.execute(render(OF_OTHERS, schemas).encode()).fetchall()
+    others = [row for row in found if not only or row[0] in only]
+    if others:
+        user = others[0][2]
+        labels = ", ".join(label for label, *_ in others[:3]) + (", ..." if len(others) > 3 else "")
+        roles = ", ".join(sorted({owner for _label, owner, _user in others}))
+        raise OperationFailed(
+            f"The user {user} may not overwrite the database {address.database} at {address.host}:"
+            f" others own {labels}.",
+            "Let the source sign in as the owner (the application's own user), or make it a member for the restore:"
+            f" GRANT {roles} TO {user};",
             permanent=True,
         )
 

@@ -244,12 +244,18 @@ class Engine(ABC):
         """This engine, pointed at another database or directory called `name` near the original, or at an
         absolute path where `beside_on_disk`."""
 
+    def check_may_overwrite(self) -> None:
+        """Before a restore over production does anything: raises OperationFailed, with what to grant, when the user
+        lacks a right without which it cannot go through. Changes nothing. Default: there is nothing to ask."""
+        return
+
     @abstractmethod
     def prepare(self, *, overwrite: bool) -> None:
         """Make this place ready for `consumer`: create it. With `overwrite`, clear what is there.
 
         Without `overwrite`, raises OperationFailed when it exists and is not empty: nothing is lost.
-        Raises Untouched when others use what would be cleared (a lock): nothing is lost either.
+        Raises Untouched when others use what would be cleared (a lock), or the first drop is refused: nothing is
+        lost either.
         """
 
     def make_room(self, witness: Witness | None) -> None:

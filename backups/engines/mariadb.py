@@ -20,7 +20,7 @@ from backups.engines._mariadb_connect import (
     login_from,
     tool_names,
 )
-from backups.engines._mariadb_inspect import look
+from backups.engines._mariadb_inspect import check_may_overwrite, look
 from backups.engines._mariadb_restore import (
     count_rows,
     disable_events,
@@ -164,6 +164,9 @@ class Plugin(Engine):
         copy = self.replaced(database=name)
         copy._copy = True
         return copy
+
+    def check_may_overwrite(self) -> None:
+        check_may_overwrite(self._login, self._selection)
 
     def prepare(self, *, overwrite: bool) -> None:
         self._created = make_ready(self._login, self._selection, overwrite=overwrite)

@@ -17,6 +17,7 @@ from backups.engines._postgresql_clear import (
     create_database,
     drop_database,
     ensure_empty,
+    require_ownership,
     require_unlocked,
 )
 from backups.engines._postgresql_commands import check_client, load_command, newest_client
@@ -189,6 +190,16 @@ class Plugin(Engine):
 
     def withheld(self, name: str) -> str:
         return ROLES_STAY if self._copy and name.startswith("role ") else ""
+
+    def check_may_overwrite(self) -> None:
+        """A database that is gone is owned by nobody; making it is asked for by `prepare`."""
+        try:
+            with connected(self._address):
+                pass
+        except OperationFailed:
+            # Gone, or out of reach: a server may say it in any language, and the next steps find out.
+            return
+        require_ownership(self._address, self._schemas, self._only)
 
     def prepare(self, *, overwrite: bool) -> None:
         """Make the database if it is missing.

@@ -7,6 +7,9 @@ from backups.models.plan import Source
 from backups.models.set import Copy, Set
 from drcenter.jobs.models import Job
 
+# Of a system without stop commands, in place of "failed, the application is stopped".
+NOT_STOPPED = _("failed, the application was not stopped")
+
 
 class Recovery(models.Model):
     """One restore: from which copy, of which sources, where to, and how every step went."""
@@ -72,6 +75,17 @@ class Recovery(models.Model):
         verbose_name_plural = _("recoveries")
         ordering = ["-id"]
         default_permissions = ("view",)
+
+    @property
+    def never_stopped(self) -> bool:
+        """The system has no stop commands, so no restore has stopped it; nor did somebody before, that we know of."""
+        return not self.skip_stop and not self.copy.set.system.pause_command
+
+    @property
+    def state_shown(self) -> str:
+        if self.state == self.State.DOWN and self.never_stopped:
+            return str(NOT_STOPPED)
+        return str(self.get_state_display())
 
     def __str__(self) -> str:
         return f"{self.copy.set} → {self.get_place_display()}"

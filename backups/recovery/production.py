@@ -56,6 +56,16 @@ def check(recovering: Recovering) -> None:
         )
 
 
+def check_rights(recovering: Recovering) -> None:
+    """Raises OperationFailed, before anything is done, where the user of a source may not overwrite it."""
+    for source, _parts in recovering.sources():
+        try:
+            recovering.narrowed(source, _place(recovering.set.system, source)).check_may_overwrite()
+        except OperationFailed:
+            recovering.hint = _("Nothing was stopped, overwritten or started.")
+            raise
+
+
 def restore(recovering: Recovering) -> None:
     """Do it. Raises what made it fail, with `recovering.end_state` saying how things were left."""
     act = _Act(recovering)
@@ -218,7 +228,11 @@ class _Act:
             recovering.hint = _("Nothing was stopped, overwritten or started.")
             return
         if self.touched and self.safety is None:
-            recovering.afterword = _("There is no safety set to go back to: the application stays stopped.")
+            recovering.afterword = (
+                _("There is no safety set to go back to. The application was not stopped by us.")
+                if recovering.recovery.never_stopped
+                else _("There is no safety set to go back to: the application stays stopped.")
+            )
             return
         failures = [text for source in self.touched if (text := self._try_to_put_back(source))]
         if not failures:
@@ -229,6 +243,8 @@ class _Act:
         if failures:
             recovering.end_state = Recovery.State.DOWN
             recovering.afterword = _("The way back failed too: %(errors)s") % {"errors": " ".join(failures)}
+            if recovering.recovery.never_stopped:
+                recovering.afterword += " " + _("The application was not stopped by us.")
             return
         untouched = Recovery.State.CANCELLED if stopped else Recovery.State.FAILED
         recovering.end_state = Recovery.State.ROLLED_BACK if self.touched else untouched

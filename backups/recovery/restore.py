@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from backups import own_keys
 from backups.models import Copy, Recovery, Set, Source
+from backups.models.recovery import NOT_STOPPED
 from backups.pipe.decode import Damaged
 from backups.recovery import beside, foretell, identities, production
 from backups.recovery.aftermath import abandon
@@ -235,6 +236,8 @@ def _check_parts(recovering: Recovering) -> None:
     except Damaged as error:
         _note_damage(recovering, error)
         raise
+    if recovering.recovery.place == Recovery.Place.PRODUCTION:
+        production.check_rights(recovering)
     for part in recovering.all_parts():
         recovering.context.phase(_("reading back"), part.key, part.plain_size)
         try:
@@ -315,7 +318,12 @@ def _write_end(recovering: Recovering) -> None:
 
 def _title(recovery: Recovery, state: str) -> str | Promise:
     """What channels are told, in the language of each."""
-    return format_lazy("{recovery}: {state}", recovery=recovery, state=Recovery.State(state).label)
+    shown = (
+        NOT_STOPPED
+        if state == Recovery.State.DOWN and recovery.never_stopped
+        else Recovery.State(state).label
+    )
+    return format_lazy("{recovery}: {state}", recovery=recovery, state=shown)
 
 
 def _event(recovery: Recovery) -> Event:

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from backups.admin.verdicts import recovery_verdict
 from backups.engines import _mariadb_restore, _postgresql_clear
 from backups.engines import mariadb as mariadb_engine
 from backups.engines import postgresql as postgresql_engine
@@ -160,6 +161,45 @@ class TestMariaDB:
         assert over(taken, key).state == Recovery.State.SUCCEEDED
         assert database.execute("SHOW TABLES") == [("orders",)]
 
+    @pytest.fixture
+    def reader(self, taken: Set, database: Database) -> Source:
+        """The source signs in as the user that the documentation names for backups."""
+        backup = database.user(
+            "backup",
+            f"SELECT, LOCK TABLES, SHOW VIEW, TRIGGER, EVENT ON `{database.name}`.*",
+            "SELECT ON `mysql`.*",
+        )
+        source = taken.system.sources.get()
+        source.options = {**backup.options, "critical_tables": ["orders"]}
+        source.save()
+        database.execute("UPDATE orders SET note = 'of today'")
+        return source
+
+    def test_a_user_who_may_only_read_is_refused_before_anything_begins(
+        self, taken: Set, database: Database, reader: Source, key
+    ) -> None:
+        recovery = over(taken, key)
+        assert recovery.state == Recovery.State.FAILED
+        assert "may not overwrite" in recovery.message and "DROP" in recovery.message
+        assert f"GRANT ALL PRIVILEGES ON `{database.name}`.* TO `backup`" in recovery.hint
+        assert "Nothing was stopped" in recovery.hint
+        assert recovery.safety_set is None and len(recovery.steps) == 1
+        assert {note for _id, note in self.orders(database, database.name)} == {"of today"}
+        database.execute(f"GRANT ALL PRIVILEGES ON `{database.name}`.* TO `backup`@`%`")
+        assert over(taken, key).state == Recovery.State.SUCCEEDED
+        assert self.orders(database, database.name) == three()
+
+    def test_a_drop_that_is_refused_first_has_overwritten_nothing(
+        self, taken: Set, database: Database, reader: Source, key, monkeypatch
+    ) -> None:
+        """The rights were there when they were looked at, and are not any more."""
+        monkeypatch.setattr(mariadb_engine, "check_may_overwrite", lambda *given: None)
+        recovery = over(taken, key)
+        assert recovery.state == Recovery.State.FAILED
+        assert "overwritten" in recovery.message and "1142" in recovery.message
+        assert not any("put the safety set back" in step["step"] for step in recovery.steps)
+        assert {note for _id, note in self.orders(database, database.name)} == {"of today"}
+
     def test_a_database_that_is_gone(self, taken: Set, database: Database, key) -> None:
         database.execute(f"DROP DATABASE `{database.name}`")
         recovery = over(taken, key)
@@ -273,6 +313,25 @@ class TestPostgreSQL:
             assert (recovery.state, recovery.counts) == (Recovery.State.SUCCEEDED, {"db": {"orders": 3}})
             assert self.orders(postgresql_server, postgresql_database) == three()
 
+    def test_a_user_who_may_only_read_is_refused_before_anything_begins(
+        self, taken: Set, postgresql_server, postgresql_database: str, key, tmp_path
+    ) -> None:
+        (tmp_path / "word").write_text(word := secrets.token_hex(8))
+        with postgresql_server.connect(postgresql_database) as connection:
+            connection.execute(f"CREATE ROLE reading LOGIN PASSWORD '{word}'".encode())
+            connection.execute("GRANT pg_read_all_data TO reading")
+            connection.execute("CREATE ROLE holder")
+            connection.execute("ALTER TABLE orders OWNER TO holder")
+        source = taken.system.sources.get()
+        source.options = {**source.options, "user": "reading", "password": f"file:{tmp_path / 'word'}"}
+        source.save()
+        recovery = over(taken, key)
+        assert recovery.state == Recovery.State.FAILED
+        assert "may not overwrite" in recovery.message and "public.orders" in recovery.message
+        assert "GRANT holder TO reading" in recovery.hint and "Nothing was stopped" in recovery.hint
+        assert recovery.safety_set is None and len(recovery.steps) == 1
+        assert self.orders(postgresql_server, postgresql_database) == three()
+
     def test_a_session_that_holds_a_lock_does_not_hang_it_for_ever(
         self, taken: Set, postgresql_server, postgresql_database: str, key, monkeypatch
     ) -> None:
@@ -308,6 +367,10 @@ class TestPostgreSQL:
             recovery = over(taken, key)
             assert "lock timeout" in recovery.message and "stop queue workers" in recovery.hint
             assert recovery.state == Recovery.State.DOWN
+            # The system has no stop commands.
+            assert recovery.state_shown == "failed, the application was not stopped"
+            assert "not stopped by us" in recovery.message
+            assert recovery_verdict(recovery).word == recovery.state_shown
             busy.rollback()
         assert self.orders(postgresql_server, postgresql_database) == three()
 

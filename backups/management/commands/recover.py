@@ -180,7 +180,7 @@ class Command(BaseCommand):
 
     def _print(self, recovery: Recovery) -> None:
         style = self.style.SUCCESS if recovery.state == Recovery.State.SUCCEEDED else self.style.ERROR
-        lines = [f"{recovery.get_state_display()}. {shown(recovery.message)}".strip(), shown(recovery.hint)]
+        lines = [f"{recovery.state_shown}. {shown(recovery.message)}".strip(), shown(recovery.hint)]
         for line in filter(None, lines):
             self.stdout.write(style(line))
         for source, target in _places(recovery).items():
