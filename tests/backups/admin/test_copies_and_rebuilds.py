@@ -64,6 +64,7 @@ class TestRebuilding:
         row = Rebuild.objects.get()
         assert (row.dry_run, answer.headers["Location"]) == (True, address(row))
         Rebuild.objects.update(
+            dry_run=False,
             state="done",
             changed=True,
             counts={"ours": 3, "sets added": 3},
