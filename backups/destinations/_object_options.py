@@ -18,6 +18,17 @@ LOCK_DAYS = forms.IntegerField(
 )
 
 
+# As Google and Microsoft call it; S3 has two modes of its own.
+LOCK_MODE = forms.ChoiceField(
+    label=_("Lock"),
+    initial="Locked",
+    choices=[
+        ("Locked", _("nobody can end it early")),
+        ("Unlocked", _("those with a special right can end it early")),
+    ],
+)
+
+
 class StoreOptions(forms.Form):
     # Django takes declared fields off the class, so this does not hide the form's own attribute.
     prefix = forms.CharField(  # type: ignore[assignment]

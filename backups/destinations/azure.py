@@ -24,7 +24,7 @@ from django.utils.translation import gettext_lazy as _
 from backups.destinations import _retry
 from backups.destinations._azure_errors import NO_LOCKS, StoreFailed, explained
 from backups.destinations._keys import checked
-from backups.destinations._object_options import LOCK_DAYS, StoreOptions
+from backups.destinations._object_options import LOCK_DAYS, LOCK_MODE, StoreOptions
 from backups.destinations._ranged_reader import RangedReader
 from backups.destinations._roles import split
 from backups.destinations._s3_upload import MEBIBYTE, filled, first_part_size
@@ -49,13 +49,7 @@ class AzureOptions(StoreOptions):
         label=_("Access tier"), required=False,
         choices=[("", _("the account's own")), *((name, name) for name in TIERS)],
     )  # fmt: skip
-    lock_mode = forms.ChoiceField(
-        label=_("Lock"), initial="Locked",
-        choices=[
-            ("Locked", _("nobody can end it early")),
-            ("Unlocked", _("those with a special right can end it early")),
-        ],
-    )  # fmt: skip
+    lock_mode = LOCK_MODE
     lock_days = LOCK_DAYS
 
     def clean(self) -> dict[str, Any]:
