@@ -2,6 +2,7 @@
 
 from backups.models.keys import RecoveryKey
 from backups.models.lock import Canary, Lock
+from backups.models.logs import LogIncarnation, LogPlace, LogSegment, LogStream
 from backups.models.plan import Destination, Plan, Source, Tier
 from backups.models.profile import Profile
 from backups.models.rebuild import Generation, Rebuild, Signer
@@ -20,6 +21,10 @@ __all__ = [
     "Leftover",
     "Level",
     "Lock",
+    "LogIncarnation",
+    "LogPlace",
+    "LogSegment",
+    "LogStream",
     "Part",
     "Pin",
     "Plan",
