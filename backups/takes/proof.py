@@ -1,24 +1,21 @@
 """Proves a set: restores it into scratch places, and compares the witness of each with the source's own."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from backups import engines
-from backups.engines.base import Engine, NoScratch
-from backups.leftovers import held_directory
+from backups.engines.base import NoScratch
 from backups.models import Copy, Level, Part, Set, Verification
 from backups.models.level import at_least
 from backups.recovery.placing import by_source, place_source
+from backups.recovery.scratch import scratch_place
 from backups.storage.readback import ReadableCopy
 from backups.storage.references import owner_of, refer
 from backups.takes import chains, sharing
@@ -97,7 +94,7 @@ def _prove_source(
     if since:
         parts = [part for part in parts if not owner_of(part.key)]
         facts = facts | {"size": sum(part.plain_size for part in parts), "entries": len(expected.contents)}
-    with _workspace() as workspace, _scratch(engine, workspace, facts) as place:
+    with scratch_place(engine, facts) as place:
         began = time.monotonic()
         with judged(place):
             place_source(context, copy, parts, place, None if since else expected)
@@ -156,29 +153,6 @@ def _proven_so_far(one: Set, name: str, earlier: str, count: int) -> str:
         "%(name)s: what changed (%(count)s paths) was restored and is equal; the rest is proven with %(set)s, on which"
         " it builds. Verify with an identity to restore the whole chain."
     ) % {"name": name, "count": count, "set": earlier}
-
-
-@contextmanager
-def _scratch(engine: Engine, workspace: Path, facts: Mapping[str, Any]) -> Iterator[Engine]:
-    """A scratch place that is ready. Raises NoScratch when it cannot be had: that says nothing of the set."""
-    with ExitStack() as stack:
-        try:
-            place = stack.enter_context(engine.scratch(workspace, facts))
-            place.prepare(overwrite=False)
-        except NoScratch:
-            raise
-        except OperationFailed as error:
-            raise NoScratch(
-                f"No scratch place: {error.message}", error.hint, permanent=error.permanent
-            ) from error
-        yield place
-
-
-@contextmanager
-def _workspace() -> Iterator[Path]:
-    """An empty directory of mode 0700 that is gone afterwards, also when this process is killed (leftovers)."""
-    with held_directory(Path(settings.STATE_DIR) / "scratch", "proof-") as path:
-        yield path
 
 
 def conclude(verification: Verification, outcome: Outcome) -> None:
