@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from django import forms
 
@@ -19,6 +19,9 @@ from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.options import with_defaults
 from drcenter.process import Command
+
+if TYPE_CHECKING:
+    from backups.engines._log_source import LogSource
 
 # What yields the plain bytes of a part: a command's standard output, or bytes made here.
 Producer = Command | Callable[[], Iterator[bytes]]
@@ -222,6 +225,11 @@ class Engine(ABC):
         Raises NeedsFull where there is no telling, or when more than `share` (0 to 1) of the bytes have changed.
         """
         raise NeedsFull("This kind of source knows no increments.", permanent=True)
+
+    def logs(self, token: str) -> "LogSource | None":
+        """How this source's log is archived continuously; None: it has none. `token`: what tells this archiver from
+        every other at the same server (small letters and digits)."""
+        return None
 
     @abstractmethod
     def witness(self) -> Witness:
