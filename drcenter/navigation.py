@@ -27,6 +27,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _("Protected"),
             [
                 _page(_("Systems"), "dns", "systems.system"),
+                _page(_("Ways to stop"), "pause_circle", "systems.halt"),
                 _page(_("Sources"), "database", "backups.source"),
                 _page(_("Plans"), "event_repeat", "backups.plan"),
                 _page(_("Profiles"), "checklist", "backups.profile"),

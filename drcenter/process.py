@@ -39,6 +39,7 @@ PACKAGES = {
     "initdb": "postgresql", "postgres": "postgresql",
     "redis-cli": "redis-tools", "redis-server": "redis-server",
     "setpriv": "util-linux", "timeout": "coreutils",
+    "kubectl": "kubernetes-client", "systemctl": "systemd", "sudo": "sudo",
     "tar": "tar", "age": "age", "zstd": "zstd", "php": "php-cli", "git": "git", "openssl": "openssl",
 }  # fmt: skip
 

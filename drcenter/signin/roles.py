@@ -32,6 +32,7 @@ SEEN_APPS = (
 )
 PLANNED = (
     "systems.system",
+    "systems.halt",
     "systems.target",
     "systems.contact",
     "backups.source",

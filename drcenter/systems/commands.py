@@ -3,15 +3,17 @@
 import os
 import pwd
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from drcenter.errors import OperationFailed
 from drcenter.process import Children, Command, describe_exit, find, start
+from drcenter.secrets import Secret
 from drcenter.systems.models import System
 
 # Seconds; `php artisan down` takes one, a cluster that drains may take minutes.
 PATIENCE = 600
-# Bytes of a command's output that are looked at.
+# Bytes of a command's output that are kept, and that a message of a failure repeats.
+LARGEST = 1 << 20
 TAIL = 4096
 
 
@@ -52,29 +54,41 @@ def run_commands(
 
 
 def _run(system: System, words: Sequence[str], children: Children | None) -> str:
-    # Into a file, not a pipe: a daemon that a start command leaves behind would hold a pipe open for ever.
-    with tempfile.TemporaryFile() as output:
-        try:
-            with start(command_for(system, words), stdout=output, children=children) as child:
-                code = child.wait(PATIENCE)
-        except OperationFailed as error:
-            raise OperationFailed(
-                f"{' '.join(words)}: {error.message}", error.hint, permanent=error.permanent
-            ) from error
-        said = _tail(output.fileno())
-    if code:
-        # PHP writes its fatal errors to standard output.
-        reason = child.stderr or said or "no message"
-        raise OperationFailed(f"{' '.join(words)}: {child.command.tool} {describe_exit(code)}: {reason}")
+    try:
+        said = printed(command_for(system, words), children)
+    except OperationFailed as error:
+        raise OperationFailed(
+            f"{' '.join(words)}: {error.message}", error.hint, permanent=error.permanent
+        ) from error
     return said.rpartition("\n")[2]
 
 
-def _tail(number: int) -> str:
+def printed(command: Command, children: Children | None = None) -> str:
+    """Run it; the end of what it printed, at most LARGEST bytes. Raises OperationFailed unless its code is accepted."""
+    # Into a file, not a pipe: a daemon that a start command leaves behind would hold a pipe open for ever.
+    with tempfile.TemporaryFile() as output:
+        with start(command, stdout=output, children=children) as child:
+            code = child.wait(PATIENCE)
+        said = _end(output.fileno())
+    if code not in command.accepted:
+        # PHP writes its fatal errors to standard output.
+        reason = child.stderr or said[-TAIL:].strip() or "no message"
+        raise OperationFailed(f"{command.tool} {describe_exit(code)}: {reason}")
+    return said
+
+
+def _end(number: int) -> str:
     size = os.fstat(number).st_size
-    return os.pread(number, TAIL, max(0, size - TAIL)).decode(errors="replace").strip()
+    return os.pread(number, LARGEST, max(0, size - LARGEST)).decode(errors="replace").strip()
 
 
-def command_for(system: System, words: Sequence[str]) -> Command:
+def command_for(
+    system: System,
+    words: Sequence[str],
+    *,
+    files: Mapping[str, Secret] | None = None,
+    accepted: tuple[int, ...] = (0,),
+) -> Command:
     """What is started for `words`. Raises OperationFailed when its directory or user cannot be used."""
     directory = system.commands_directory or None
     if directory is not None and not os.path.isdir(directory):
@@ -88,10 +102,17 @@ def command_for(system: System, words: Sequence[str]) -> Command:
         first = os.path.join(directory, first)
     account = _account(system)
     if account is None:
-        return Command((first, *rest), directory=directory)
+        return Command((first, *rest), directory=directory, files=files or {}, accepted=accepted)
     # Its own home, or its tools would write into ours.
     env = {"HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name}
-    return Command((first, *rest), directory=directory, user=account.pw_name, env=env)
+    return Command(
+        (first, *rest),
+        directory=directory,
+        user=account.pw_name,
+        env=env,
+        files=files or {},
+        accepted=accepted,
+    )
 
 
 def _account(system: System) -> pwd.struct_passwd | None:

@@ -8,6 +8,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from drcenter.options import is_command_line
+from drcenter.systems import control
+from drcenter.systems.control.base import Control
 
 
 def known_zone(name: str) -> None:
@@ -52,6 +54,30 @@ class System(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Halt(models.Model):
+    """A way to stop the application before a restore over production, and to start it again."""
+
+    system = models.ForeignKey(System, models.CASCADE, related_name="halts", verbose_name=_("system"))
+    kind = models.CharField(_("way"), max_length=40, choices=control.choices)
+    options = models.JSONField(_("options"), default=dict, blank=True)
+    order = models.PositiveSmallIntegerField(
+        _("order"), default=10, help_text=_("The smallest number stops first, and starts last.")
+    )
+    enabled = models.BooleanField(_("enabled"), default=True)
+
+    class Meta:
+        verbose_name = _("way to stop")
+        verbose_name_plural = _("ways to stop")
+        ordering = ["system", "order", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.system.slug}: {self.get_kind_display()}"
+
+    def build(self) -> Control:
+        """The way, with this row's options. Nothing is opened yet."""
+        return control.build(self.kind, self.options)
 
 
 class Target(models.Model):
