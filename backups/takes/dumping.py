@@ -56,7 +56,7 @@ def _dump(taking: Taking, looked: preflight.Looked, hands: Hands) -> None:
         for spec in snapshot.parts():
             hands.phase(_("dumping"), f"{source.name}: {spec.name}", size)
             _store(taking, source, spec, hands, int(size * preflight.PACKED))
-        taking.note_moment(looked, began)
+        taking.note_moment(looked, snapshot, began)
         hands.phase(_("computing the witness"), source.name, 0)
         with taking.clock("witness"):
             witness = snapshot.witness()

@@ -67,7 +67,7 @@ class Taking:
         self.timings: dict[str, float] = {}
         # What the set's own log is made of.
         self.logged: list[Line] = []
-        # {source: {"from", "to", "snapshot"}}, as the row and the details have it.
+        # {source: {"from", "to", "snapshot", "position"}}, as the row and the details have it.
         self.moments: dict[str, dict[str, Any]] = {}
         # Sources may be dumped side by side: whoever adds to the above holds this.
         self.adding = threading.RLock()
@@ -205,10 +205,12 @@ class Taking:
             part.plain_size for part in self.parts if part.source_name not in sizes
         )
 
-    def note_moment(self, looked: preflight.Looked, began: datetime) -> None:
-        """Between when and now the data of a source were read; or that they are all as at the beginning."""
+    def note_moment(self, looked: preflight.Looked, snapshot: Snapshot, began: datetime) -> None:
+        """Between when and now the data of a source were read; or that they are all as at the beginning, which is
+        that position of the server's log."""
         self.moments[looked.source.name] = {
             "from": began.isoformat(), "to": timezone.now().isoformat(), "snapshot": looked.engine.one_moment,
+            "position": dict(snapshot.position),
         }  # fmt: skip
 
     @property

@@ -128,5 +128,7 @@ def test_each_has_its_moment_and_the_set_the_earliest(together, uploads, databas
     assert one.moment == min(times.values())
     assert all(moment["from"] <= moment["to"] for moment in one.moments.values())
     assert (one.moments["database"]["snapshot"], one.moments["uploads"]["snapshot"]) == (True, False)
+    # Neither has a log: a server's position stands here (tests/live/test_replay_mariadb.py).
+    assert [moment["position"] for moment in one.moments.values()] == [{}, {}]
     page = as_viewer.get(f"/admin/backups/set/{one.pk}/change/", follow=True).content.decode()
     assert "all as at the beginning" in page and "each file as it was when it was read" in page
