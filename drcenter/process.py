@@ -34,6 +34,7 @@ DEVNULL = subprocess.DEVNULL
 # Debian's package for each tool, so that a missing one can be named with its cure.
 PACKAGES = {
     "mariadb": "mariadb-client", "mariadb-dump": "mariadb-client", "mysqldump": "mariadb-client",
+    "mariadb-binlog": "mariadb-client",
     "mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server",
     "pg_dump": "postgresql-client", "psql": "postgresql-client", "pg_dumpall": "postgresql-client",
     "initdb": "postgresql", "postgres": "postgresql",

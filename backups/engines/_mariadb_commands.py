@@ -143,11 +143,12 @@ def _position_option(tool: Tool) -> str:
     return "--master-data=2" if tool.knows("--master-data") else "--source-data=2"
 
 
-def restore_command(tool: Tool, login: Login, database: str) -> Command:
-    """Feed SQL to the client. Binary mode: nothing in the data is taken for a command of the client,
+def restore_command(tool: Tool, login: Login, database: str | None) -> Command:
+    """Feed SQL to the client, which uses `database` at first. Binary mode: nothing in the data is taken for a command of the client,
     and `\\r\\n` inside a value stays what it is."""
     argv = (
         tool.name, "--defaults-file={login}", "--default-character-set=utf8mb4", "--binary-mode", "--batch",
-        LARGEST_PACKET, *(("--sandbox",) if tool.knows("--sandbox") else ()), f"--database={database}",
+        LARGEST_PACKET, *(("--sandbox",) if tool.knows("--sandbox") else ()),
+        *((f"--database={database}",) if database is not None else ()),
     )  # fmt: skip
     return Command(argv, files={"login": option_file(login, tool)})

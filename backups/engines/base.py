@@ -7,7 +7,7 @@ The only things it opens itself are connections of a database driver, for the sn
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,6 +150,27 @@ class Snapshot(ABC):
         return ()
 
 
+class StatementLog(ABC):
+    """How a scratch place takes the log of its source's server as statements. Made by `Engine.statement_log()`.
+
+    `database`: the only one that is replayed onto it; None: all of them, since the place holds the whole server.
+    """
+
+    database: str | None
+
+    @abstractmethod
+    def begin(self, uses: Iterable[str]) -> None:
+        """Make the server ready; the databases `uses` have to be there, since sessions of the log use them."""
+
+    @abstractmethod
+    def printed(self, files: Sequence[str], start: int, stop: int, *, whole: bool) -> Command:
+        """Prints statements from a byte of the first file to a byte of the last. `whole`: of every database."""
+
+    @abstractmethod
+    def client(self) -> Command:
+        """Takes them on its standard input, and ends with an error at the first that fails."""
+
+
 class Engine(ABC):
     """One kind of source. Instances are cheap: nothing is opened before a method is called."""
 
@@ -277,6 +298,10 @@ class Engine(ABC):
     def finish(self, witness: Witness | None) -> None:
         """After the last part was restored (files: remove what the set does not have). Default: nothing."""
         return
+
+    def statement_log(self) -> StatementLog | None:
+        """Of a scratch place: how the log of its source's server is replayed onto it. None: not as statements."""
+        return None
 
     def answer(self) -> None:
         """Raises OperationFailed when the server of a scratch place is gone. Default: there is none."""

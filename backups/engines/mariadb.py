@@ -21,6 +21,7 @@ from backups.engines._mariadb_connect import (
     tool_names,
 )
 from backups.engines._mariadb_inspect import check_may_overwrite, look
+from backups.engines._mariadb_replay import BinaryLog
 from backups.engines._mariadb_restore import (
     count_rows,
     disable_events,
@@ -30,7 +31,7 @@ from backups.engines._mariadb_restore import (
 )
 from backups.engines._mariadb_snapshot import opened
 from backups.engines._mariadb_witness import take_witness
-from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
+from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot, StatementLog
 from backups.servers.mariadb import Server, Version, installed_version, parse_version, private_server
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
@@ -176,6 +177,9 @@ class Plugin(Engine):
         if self._copy:
             with self._catalog() as catalog:
                 self._disabled = disable_events(catalog)
+
+    def statement_log(self) -> StatementLog | None:
+        return BinaryLog(self._login, self.options["database"])
 
     def answer(self) -> None:
         with connected(self._login):

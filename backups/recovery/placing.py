@@ -64,15 +64,15 @@ def _feed(context: JobContext, command: Command, plain: Decoder) -> None:
             for block in command.input(iter(lambda: plain.read(BLOCK), b"")):
                 write_all(child.stdin, block)
         except BrokenPipeError:
-            _end_well(child)
+            end_well(child)
             if not command.stops_early:
                 raise OperationFailed(f"{command.tool} stopped reading before the end.") from None
         child.stdin.close()
-        _end_well(child)
+        end_well(child)
     context.check()
 
 
-def _end_well(child: Child) -> None:
+def end_well(child: Child) -> None:
     """Raises OperationFailed unless the command ended well, with what to do where its last words are known."""
     try:
         child.wait_good()
