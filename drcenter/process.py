@@ -37,6 +37,7 @@ PACKAGES = {
     "mariadb-binlog": "mariadb-client",
     "mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server",
     "pg_dump": "postgresql-client", "psql": "postgresql-client", "pg_dumpall": "postgresql-client",
+    "pg_basebackup": "postgresql-client", "pg_receivewal": "postgresql-client",
     "initdb": "postgresql", "postgres": "postgresql",
     "redis-cli": "redis-tools", "redis-server": "redis-server",
     "setpriv": "util-linux", "timeout": "coreutils",

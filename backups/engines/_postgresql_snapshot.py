@@ -131,7 +131,9 @@ def opened(
         place = _position(connection)
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         # Before the snapshot: TRUNCATE and ALTER TABLE in between would show, whatever the snapshot says.
-        _lock(connection, [one for one in scope.of_kind("rp") if one.readable and one.extension is None])
+        lock_tables(
+            connection, [one for one in scope.of_kind("rp") if one.readable and one.extension is None]
+        )
         row = connection.execute("SELECT pg_export_snapshot()").fetchone()
         if row is None:
             raise OperationFailed("The server did not export its snapshot.")
@@ -155,7 +157,7 @@ def _narrowed(connection: Connection, scope: Scope, only: Sequence[str]) -> tupl
     return scope.only(chosen.labels), chosen
 
 
-def _lock(connection: Connection, tables: Sequence[Relation]) -> None:
+def lock_tables(connection: Connection, tables: Sequence[Relation]) -> None:
     for start in range(0, len(tables), TABLES_PER_LOCK):
         names = ", ".join(f"ONLY {one.qualified}" for one in tables[start : start + TABLES_PER_LOCK])
         connection.execute(f"LOCK TABLE {names} IN ACCESS SHARE MODE".encode())

@@ -148,7 +148,7 @@ def private_server(
     them the next time. Raises OperationFailed with the reason.
     """
     installation = find_installation(major)
-    place = directory or _scratch_directory(parent)
+    place = directory or scratch_directory(parent)
     try:
         _initialise(installation, place)
         chosen = COMMON | ALONE | ({} if directory else FORGETFUL) | dict(settings or {})
@@ -159,7 +159,7 @@ def private_server(
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _user() -> str | None:
+def system_user() -> str | None:
     """Whom the server runs as, if not as ourselves. Raises OperationFailed if root has nobody to be."""
     if os.geteuid() != 0:
         return None
@@ -174,7 +174,7 @@ def _user() -> str | None:
     return SYSTEM_USER
 
 
-def _scratch_directory(parent: Path | None) -> Path:
+def scratch_directory(parent: Path | None) -> Path:
     place = REACHABLE if parent is None or os.geteuid() == 0 else parent
     sweep(place)
     directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
@@ -219,7 +219,7 @@ def _initialise(installation: Installation, place: Path) -> None:
     password = place / "password"
     password.touch(mode=0o600)
     password.write_text(randomness.token_urlsafe(24))
-    user = _user()
+    user = system_user()
     if user is not None:
         shutil.chown(place, user)
         shutil.chown(password, user)
@@ -253,12 +253,12 @@ def _locale() -> str:
 def _running(
     installation: Installation, place: Path, settings: Mapping[str, str], *, hasty: bool, alone: bool
 ) -> Iterator[Server]:
-    sockets = _socket_directory(place)
+    sockets = socket_directory(place)
     try:
         for attempt in (1, 2, 3):
-            port = _free_port()
+            port = free_port()
             host = str(sockets) if alone else "127.0.0.1"
-            with start(_server_command(installation, place, sockets, port, settings, alone=alone)) as child:
+            with start(server_command(installation, place, sockets, port, settings, alone=alone)) as child:
                 server = Server(port, place, sockets, installation.major, child.pid, host)
                 if not _ready(server, child):
                     if attempt < 3:
@@ -269,27 +269,27 @@ def _running(
                 try:
                     yield server
                 finally:
-                    _stop(child, hasty=hasty)
+                    stop(child, hasty=hasty)
                 return
     finally:
         shutil.rmtree(sockets, ignore_errors=True)
 
 
-def _socket_directory(place: Path) -> Path:
+def socket_directory(place: Path) -> Path:
     short = len(str(place)) < LONGEST_SOCKET_DIRECTORY
     directory = Path(tempfile.mkdtemp(prefix="s", dir=place if short else None))
-    if (user := _user()) is not None:
+    if (user := system_user()) is not None:
         shutil.chown(directory, user)
     return directory
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
-def _server_command(  # noqa: PLR0913 - one call
+def server_command(  # noqa: PLR0913 - one call
     installation: Installation,
     place: Path,
     sockets: Path,
@@ -308,10 +308,12 @@ def _server_command(  # noqa: PLR0913 - one call
         argv += ["-c", f"{name}={value}"]
     if alone:
         argv = list(
-            confined(argv, own=(place, sockets), program=binary, report=place / "confinement", user=_user())
+            confined(
+                argv, own=(place, sockets), program=binary, report=place / "confinement", user=system_user()
+            )
         )
         return Command(tuple(argv), directory=str(place))
-    return Command(tuple(argv), user=_user(), directory=str(place))
+    return Command(tuple(argv), user=system_user(), directory=str(place))
 
 
 def _ready(server: Server, child: Child) -> bool:
@@ -330,7 +332,7 @@ def _ready(server: Server, child: Child) -> bool:
     return False
 
 
-def _stop(child: Child, *, hasty: bool) -> None:
+def stop(child: Child, *, hasty: bool) -> None:
     """Fast shutdown (SIGINT), or for what is thrown away the immediate one (SIGQUIT); by pid, postgres(1)."""
     if child.code is None:
         os.kill(child.pid, signal.SIGQUIT if hasty else signal.SIGINT)

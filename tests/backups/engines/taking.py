@@ -8,6 +8,8 @@ from backups.engines.base import Engine, Finding, PartSpec
 from backups.witness import Witness
 from drcenter.process import Command, run
 
+BLOCK = 1 << 20
+
 
 @dataclass
 class Taken:
@@ -29,6 +31,8 @@ def produced(spec: PartSpec) -> bytes:
         else:
             data += b"".join(producer())
     assert len(data) >= spec.smallest
+    if spec.watch is not None:
+        any(spec.watch(data[at : at + BLOCK]) for at in range(0, len(data), BLOCK))
     return data
 
 

@@ -34,6 +34,7 @@ SAMPLES = {
     "redis": ({"password": REFERENCE, "file": "PLACE/dump.rdb"}, [("dump", "rdb")]),
     "postgresql": ({"host": "db", "user": "app", "password": REFERENCE, "database": "app"},
                    [("globals", "sql"), ("database", "sql")]),
+    "postgresql_physical": ({"host": "db", "user": "app", "password": REFERENCE}, []),
     "sqlite": ({"path": "PLACE/app.sqlite", "critical_tables": ["t"]}, [("database", "sqlite3")]),
 }  # fmt: skip
 # Those whose source is on this machine; the others are tried whole against real servers.

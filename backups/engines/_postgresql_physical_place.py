@@ -1,0 +1,144 @@
+"""A place that a base backup is restored into, and the private server that answers for it."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from backups.engines._places import remove_place
+from backups.engines._postgresql_address import address_of, connected
+from backups.engines._postgresql_physical_snapshot import ABOUT, joined, of_recovered
+from backups.engines._postgresql_rights import look
+from backups.engines._postgresql_snapshot import current_witness
+from backups.servers.postgresql import system_user
+from backups.servers.postgresql_recovered import CARRIED, Recovered, installation_of, recovered_server
+from backups.witness import Witness
+from drcenter.errors import OperationFailed
+from drcenter.process import Command, run
+
+LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}")
+CHECK_SECONDS = 24 * 3600
+
+
+class Place:
+    """The directory `path`; the data directory is `data` in it, and beside it what the private server needs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.data = path, path / "data"
+        self._stack = ExitStack()
+        self._server: Recovered | None = None
+        self._made = False
+
+    def make(self) -> None:
+        """An empty directory, whose data the server's user owns. Raises OperationFailed."""
+        user = system_user()
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.data.exists():
+                raise OperationFailed(f"{self.path} is not empty.", "Choose another name.", permanent=True)
+            self._made = True
+            self.data.mkdir(mode=0o700)
+            if user is not None:
+                shutil.chown(self.path, user)
+                shutil.chown(self.data, user)
+        except OSError as error:
+            raise OperationFailed(f"{self.path} cannot be made: {error.strerror}.") from None
+        if user is not None:
+            self._check_reachable(user)
+
+    def _check_reachable(self, user: str) -> None:
+        """The server never runs as root; whom it runs as has to get there."""
+        closed = [
+            above for above in self.path.parents if not above.stat().st_mode & 0o001 and above.owner() != user
+        ]
+        if closed:
+            raise OperationFailed(
+                f"The user {user}, whom the server runs as, cannot pass through {closed[-1]}.",
+                f"Name an absolute path that {user} can reach, such as /var/lib/postgresql/restored.",
+                permanent=True,
+            )
+
+    def unpack(self) -> Command:
+        """tar, as the user of the server: what comes out of a set is not trusted with root's rights."""
+        argv = (
+            "tar", "--extract", "--file=-", f"--directory={self.data}", "--no-same-owner", "--same-permissions",
+            "--warning=no-timestamp",
+        )  # fmt: skip
+        return Command(argv, env={"LC_ALL": "C"}, user=system_user(), directory="/", stops_early=True)
+
+    def check(self) -> None:
+        """Every file against the manifest that the server wrote; and is the log that it needs all there?"""
+        tool = installation_of(self.data).binaries / "pg_verifybackup"
+        ours = f"--ignore={ABOUT}"
+        argv = (str(tool), "--quiet", ours, str(self.data))
+        run(Command(argv, user=system_user(), directory="/"), timeout=CHECK_SECONDS)
+
+    def about(self) -> Mapping[str, Any]:
+        """What the set says of itself. Raises OperationFailed for what no set of ours says."""
+        file = self.data / ABOUT
+        try:
+            found = {} if file.is_symlink() else dict(json.loads(file.read_text()))
+        except (OSError, ValueError, TypeError):
+            found = {}
+        names = [found.get("superuser"), *found.get("databases", ())]
+        if not all(isinstance(name, str) and name.isprintable() for name in names):
+            raise OperationFailed(
+                f"The base backup does not say who may sign in to it ({ABOUT}).",
+                "Take another set.",
+                permanent=True,
+            )
+        return found
+
+    def start(self) -> Recovered:
+        """The server over it, recovered; the first time it replays the log. It runs until `stop`."""
+        if self._server is None:
+            about = self.about()
+            settings, lsn = about.get("settings") or {}, str((about.get("position") or {}).get("lsn"))
+            until = {
+                "recovery_target_lsn": lsn, "recovery_target_inclusive": "off", "recovery_target_timeline": "current"
+            }  # fmt: skip
+            self._server = self._stack.enter_context(
+                recovered_server(
+                    self.path, about["superuser"], until=until if LSN.fullmatch(lsn) else None,
+                    carried={name: str(int(settings[name])) for name in CARRIED if name in settings},
+                )
+            )  # fmt: skip
+        return self._server
+
+    def stop(self) -> None:
+        self._server = None
+        self._stack.close()
+
+    @contextmanager
+    def running(self) -> Iterator[Recovered]:
+        """The server, for as long as the context; it goes on if it ran before."""
+        ran = self._server is not None
+        try:
+            yield self.start()
+        finally:
+            if not ran:
+                self.stop()
+
+    def witness(self) -> Witness:
+        with self.running() as server:
+            found = []
+            for name in self.about()["databases"]:
+                address = address_of(server.options(name))
+                with connected(address) as connection:
+                    scope = look(connection, (), ())
+                found.append(of_recovered(name, scope, current_witness(address, (), ())))
+            return joined(found)
+
+    def answer(self) -> None:
+        """Raises OperationFailed when the server ran and is gone."""
+        if self._server is not None:
+            with connected(address_of(self._server.options("template1"))):
+                return
+
+    def remove(self) -> None:
+        self.stop()
+        if self._made:
+            remove_place(self.path)

@@ -1,0 +1,164 @@
+"""A whole PostgreSQL server as its own base backup: files, and the log that makes them one moment.
+
+Restored several times faster than a dump, and the base from which archived log leads to any second. It holds every
+database of the server, and needs the same version and kind of machine to be restored.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from backups.engines import _postgresql_physical_look as looking
+from backups.engines._places import beside_path
+from backups.engines._postgresql_address import Address, address_of, connected
+from backups.engines._postgresql_physical_place import Place
+from backups.engines._postgresql_physical_snapshot import opened
+from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
+from backups.engines.postgresql import SSL_MODES
+from backups.servers.postgresql import find_installation, scratch_directory
+from backups.witness import Witness
+from drcenter.errors import OperationFailed
+from drcenter.options import SecretField
+
+
+class Options(forms.Form):
+    """Which server, and as whom. A URL gives everything at once; what stands beside it wins."""
+
+    url = SecretField(
+        label=_("Database URL"), help_text=_("A reference to postgresql://user:password@host/database.")
+    )
+    host = forms.CharField(label=_("Host"), required=False, help_text=_("Empty: the local socket."))
+    port = forms.IntegerField(label=_("Port"), required=False, min_value=1, max_value=65535)
+    user = forms.CharField(label=_("User"), required=False, help_text=_("With the attribute REPLICATION."))
+    password = SecretField(label=_("Password"))
+    database = forms.CharField(
+        label=_("Database"),
+        initial="postgres",
+        help_text=_("The one to sign in to; all of the server are backed up."),
+    )
+    sslmode = forms.ChoiceField(
+        label=_("SSL"),
+        required=False,
+        choices=[(mode, mode or _("as the client likes")) for mode in SSL_MODES],
+    )
+    fast = forms.BooleanField(
+        label=_("Begin at once"), required=False, initial=True,
+        help_text=_("With a checkpoint in one go. Otherwise it is spread over some minutes, which spares the disk."),
+    )  # fmt: skip
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if not cleaned.get("url") and not cleaned.get("user"):
+            self.add_error("user", str(_("Name a user, or give a URL.")))
+        return cleaned
+
+
+class Plugin(Engine):
+    """A whole server of PostgreSQL 13 or newer, over the replication protocol."""
+
+    label = _("PostgreSQL, the whole server as files")  # type: ignore[assignment]
+    Options = Options
+    one_moment = True
+    beside_on_disk = True
+    required_tools = ("pg_basebackup", "pg_receivewal", "tar")
+    # The place of a restore: nothing of it stands in the options, which are those of the source.
+    _place: Place | None = None
+
+    @property
+    def _address(self) -> Address:
+        return address_of(self.options)
+
+    @property
+    def target(self) -> str:
+        if self._place is not None:
+            return f"PostgreSQL data directory {self._place.data}"
+        try:
+            address = self._address
+        except OperationFailed:
+            return f"PostgreSQL server behind {self.options.get('url') or self.options.get('password') or 'no name'}"
+        return f"PostgreSQL server at {address.host}:{address.port}"
+
+    @property
+    def host(self) -> str:
+        try:
+            return self._address.host
+        except OperationFailed:
+            return str(self.options.get("host") or "unknown")
+
+    @property
+    def on_disk(self) -> str:
+        return str(self._place.path) if self._place is not None else ""
+
+    @property
+    def for_reading(self) -> str:
+        return str(_(
+            "A base backup takes the place of a server's whole data directory, which is done by hand: restore it beside,"
+            " then stop the server, move its data directory aside, put the restored one in its place (owner postgres,"
+            " mode 0700), and start it. docs/engines/postgresql_physical.md has the commands."
+        ))  # fmt: skip
+
+    def inspect(self) -> Inspection:
+        with connected(self._address) as connection:
+            known = looking.facts(connection)
+        looking.refuse(known, self._address)
+        return Inspection(int(known["size"] or 0), known, looking.findings(known))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        inspection = self.inspect()
+        with opened(self._address, inspection.facts, fast=bool(self.options["fast"])) as moment:
+            yield moment
+
+    def consumer(self, part: str, suffix: str) -> Consumer:
+        if (part, suffix) not in (("base", "tar"), ("wal", "tar")):
+            raise OperationFailed(f"A base backup of PostgreSQL has no part {part}.{suffix}.", permanent=True)
+        return self._restored.unpack()
+
+    @property
+    def _restored(self) -> Place:
+        if self._place is None:
+            raise OperationFailed(self.for_reading, permanent=True)
+        return self._place
+
+    def witness(self) -> Witness:
+        return self._restored.witness()
+
+    @contextmanager
+    def scratch(self, workspace: Path, facts: Mapping[str, Any]) -> Iterator[Engine]:
+        try:
+            find_installation(int(facts["major"]))
+        except OperationFailed as failure:
+            raise NoScratch(failure.message, failure.hint, permanent=True) from None
+        directory = scratch_directory(workspace)
+        place = self._at(directory)
+        try:
+            yield place
+        finally:
+            place._restored.stop()
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _at(self, path: Path) -> "Plugin":
+        copy = self.replaced()
+        copy._place = Place(path)
+        return copy
+
+    def beside(self, name: str) -> "Plugin":
+        """Its data directory is `data` in the directory `name`; a bare name lies below the worker's own directory."""
+        return self._at(Path(beside_path(str(Path.cwd() / "postgresql"), name)))
+
+    def prepare(self, *, overwrite: bool) -> None:
+        self._restored.make()
+
+    def finish(self, witness: Witness | None) -> None:
+        self._restored.check()
+
+    def answer(self) -> None:
+        self._restored.answer()
+
+    def drop(self) -> None:
+        self._restored.remove()
