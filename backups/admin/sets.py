@@ -27,6 +27,7 @@ from backups.admin.tables import (
 from backups.admin.verdicts import copy_verdict, level_verdict, lock_verdict, set_verdict
 from backups.models import Copy, Destination, Lock, Recovery, Set, Verification
 from backups.models.level import RANK
+from backups.storage.spread import rounded_up
 from drcenter import permissions
 from drcenter.jobs.admin import cancel_button, outcome
 from drcenter.jobs.models import OPEN, Job
@@ -202,6 +203,16 @@ def _encryption(row: Set) -> str:
     return ngettext("yes, to %(count)d key", "yes, to %(count)d keys", count) % {"count": count}
 
 
+def _one_moment(row: Set) -> str | None:
+    """Which sources' data are as at one moment, and how far these moments lie apart at most."""
+    if row.spread is None:
+        return None
+    names = [name for name, moment in row.moments.items() if moment["snapshot"]]
+    return _("%(sources)s: within %(time)s") % {
+        "sources": ", ".join(names) or _("databases"), "time": words.duration(rounded_up(row.spread))
+    }  # fmt: skip
+
+
 def _set_facts(row: Set) -> list[Fact]:
     plan = Link(str(row.plan), address(row.plan)) if row.plan else _("deleted")
     sizes = None
@@ -215,6 +226,7 @@ def _set_facts(row: Set) -> list[Fact]:
         Fact(_("plan"), plan),
         Fact(_("reason"), row.get_reason_display()),
         Fact(_("moment"), words.when_and_ago(row.moment)),
+        Fact(_("of one moment"), _one_moment(row)),
         Fact(_("number"), str(row.number) if row.number else None),
         *_chain_facts(row),
         Fact(_("requested at"), words.when(row.created_at)),

@@ -37,13 +37,11 @@ def parts_table(row: Set) -> Table:
 
 
 def moments_table(row: Set) -> Table:
-    """As at when the data of each source are: databases as at one moment, the others read over some time."""
+    """As at when the data of each source are: what has a snapshot as at one moment, the others read over some time."""
     rows = []
     for name, moment in row.moments.items():
         began, ended = (datetime.fromisoformat(moment[key]) for key in ("from", "to"))
-        as_at = (
-            _("all as at the beginning") if moment["snapshot"] else _("each file as it was when it was read")
-        )
+        as_at = _("all as at one moment") if moment["snapshot"] else _("each file as it was when it was read")
         rows.append([name, words.when(began), words.duration((ended - began).total_seconds()), as_at])
     return Table(_("moments"), [_("source"), _("read from"), _("for"), _("data")], rows, "")
 

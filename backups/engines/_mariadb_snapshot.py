@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pymysql
+from django.utils import timezone
 
 from backups.engines._mariadb_accounts import Accounts, read_accounts
 from backups.engines._mariadb_catalog import Catalog, Table, names
@@ -93,6 +94,8 @@ class DatabaseSnapshot(Snapshot):
     """Made by `opened()`. The moment begins when the bytes of the part `database` are first asked for;
     asked for again (the part is taken anew), it begins anew."""
 
+    later = True
+
     def __init__(self, login: Login, selection: Selection, tool: Tool, *, hold_unsafe: bool) -> None:
         self._login, self._selection, self._tool = login, selection, tool
         self._hold_unsafe = hold_unsafe
@@ -118,8 +121,12 @@ class DatabaseSnapshot(Snapshot):
             if not self._selection.tables:
                 self._accounts = read_accounts(catalog)
                 yield PartSpec(
-                    "accounts", "sql", (_lines(_before_data(catalog, self._accounts)),), again=True
+                    "accounts",
+                    "sql",
+                    (_lines(_before_data(catalog, self._accounts)),),
+                    again=True,
                 )
+            self.ready()
             yield self._database_part(catalog)
             self._check_moment()
             if after := list(self._accounts.after_data()):
@@ -192,6 +199,8 @@ class DatabaseSnapshot(Snapshot):
             self._lock(planned)
             execute(self._reader, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             execute(self._reader, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            # What the dump sees, too: nobody can write before it has begun.
+            self.taken_at = timezone.now()
             current = self._catalog()
             if [(one.name, one.kind) for one in current.all_tables] != [
                 (one.name, one.kind) for one in planned.all_tables

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import psycopg
+from django.utils import timezone
 
 from backups.engines._postgresql_address import Address, Connection, connected, explained
 from backups.engines._postgresql_commands import (
@@ -41,12 +42,32 @@ class PostgresqlSnapshot(Snapshot):
     schemas: Sequence[str]
     scope: Scope
     facts: Mapping[str, Any]
-    name: str
     place: Mapping[str, Any]
-    values: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    excluded: Sequence[str]
+    only: Sequence[str] = ()
     chosen: Chosen | None = None
+    name: str = ""
+    values: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    later = True
+
+    def take(self) -> None:
+        """Export the snapshot, once. The transaction has only taken locks until now, so that this is its moment."""
+        if self.name:
+            return
+        with self._understood():
+            row = self.connection.execute("SELECT pg_export_snapshot()").fetchone()
+            if row is None:
+                raise OperationFailed("The server did not export its snapshot.")
+            self.name, self.taken_at = str(row[0]), timezone.now()
+            # Again, in the snapshot: tables may have come and rights may have gone since.
+            found = look(self.connection, self.schemas, self.excluded)
+            self.scope, self.chosen = _narrowed(self.connection, found, self.only)
+            self.values = sequence_values(self.connection, self.scope)
 
     def parts(self) -> Iterator[PartSpec]:
+        if not self.name:
+            self.ready()
+        self.take()
         yield PartSpec("globals", "sql", (self._globals,), smallest=SMALLEST, again=True)
         if self.chosen is not None:
             yield from self._parts_of(self.chosen)
@@ -118,7 +139,7 @@ class PostgresqlSnapshot(Snapshot):
 def opened(
     address: Address, schemas: Sequence[str], excluded: Sequence[str], only: Sequence[str] = ()
 ) -> Iterator[PostgresqlSnapshot]:
-    """Lock against changes of tables (never of rows), export a snapshot, hold it.
+    """Lock against changes of tables (never of rows); the snapshot that `take` exports is held as long.
 
     Raises OperationFailed when the server is out of reach, newer than pg_dump, or a table stays locked.
     """
@@ -127,24 +148,18 @@ def opened(
         check_client(known["major"])
         if only:
             require(connection, only)
-        scope, _chosen = _narrowed(connection, look(connection, schemas, excluded), only)
+        scope, chosen = _narrowed(connection, look(connection, schemas, excluded), only)
+        # At the moment, or a little before it: what is in the log after it may be in the snapshot already.
         place = _position(connection)
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         # Before the snapshot: TRUNCATE and ALTER TABLE in between would show, whatever the snapshot says.
         lock_tables(
             connection, [one for one in scope.of_kind("rp") if one.readable and one.extension is None]
         )
-        row = connection.execute("SELECT pg_export_snapshot()").fetchone()
-        if row is None:
-            raise OperationFailed("The server did not export its snapshot.")
-        # Again, in the snapshot: tables may have come and rights may have gone since.
-        scope, chosen = _narrowed(connection, look(connection, schemas, excluded), only)
-        values = sequence_values(connection, scope)
-        snapshot = PostgresqlSnapshot(
-            connection, address, schemas, scope, known, str(row[0]), place, values, chosen
-        )
         try:
-            yield snapshot
+            yield PostgresqlSnapshot(
+                connection, address, schemas, scope, known, place, excluded, only, chosen
+            )
         finally:
             with suppress(psycopg.Error):
                 connection.execute("ROLLBACK")

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -121,12 +122,23 @@ class PartSpec:
     smallest: int = 1
 
 
+def _go_on() -> None:
+    """Nobody waits for anybody."""
+
+
 class Snapshot(ABC):
     """One moment of the source, held open while its parts are read. Made by `Engine.snapshot()`."""
 
     # Of an increment: the names (paths) that the set before has, and this one has not any more. Its parts, and its
     # witness, are of what has changed since. None: the snapshot is of everything.
     removed: Sequence[str] | None = None
+    # The moment is taken by `parts`, which calls `ready` right before: sources that are read side by side wait there
+    # for each other. False: it was taken as the snapshot was opened, or there is none.
+    later = False
+    # Of one that is taken `later`: when it was, at the latest; None: not yet.
+    taken_at: datetime | None = None
+    # Set by whoever reads the parts, before the first is asked for.
+    ready: Callable[[], None] = staticmethod(_go_on)
 
     @abstractmethod
     def parts(self) -> Iterator[PartSpec]:

@@ -79,15 +79,24 @@ class Plugin(postgresql.Plugin):
 
 
 class _Schema(Snapshot):
+    later = True
+
     def __init__(self, moment: PostgresqlSnapshot, schemas: Sequence[str]) -> None:
         self._moment = moment
-        with moment.connection.cursor(row_factory=dict_row) as cursor:
+        self._schemas = schemas
+
+    def _take(self) -> None:
+        self.ready()
+        self._moment.take()
+        self.taken_at = self._moment.taken_at
+        with self._moment.connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(QUERY).fetchall()
-        wanted = [row for row in rows if not schemas or row["schema"] in schemas]
+        wanted = [row for row in rows if not self._schemas or row["schema"] in self._schemas]
         self._statistics = statistics_text(wanted)
-        self._objects, self._ignored = _definitions(moment.connection, schemas)
+        self._objects, self._ignored = _definitions(self._moment.connection, self._schemas)
 
     def parts(self) -> Iterator[PartSpec]:
+        self._take()
         for spec in self._moment.parts():
             commands = [one for one in spec.producers if isinstance(one, Command)]
             # The part of pg_dump; what follows it in a whole dump are values of sequences.

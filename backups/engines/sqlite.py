@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from backups.engines._sqlite_connection import connected, journal_mode, require_database
@@ -130,13 +131,9 @@ class Plugin(Engine):
     def snapshot(self) -> Iterator[Snapshot]:
         require_database(self.path)
         mode = journal_mode(self.path)
-        with protected_directory() as directory:
-            copy = directory / "database"
-            _copy(self.path, copy)
-            if self._only:
-                require(copy, self._only)
-                keep_only(copy, self._only)
-            yield _Copy(copy, () if mode == "wal" else (ROLLBACK_MODE,), self._rights(), self._only)
+        with protected_directory() as directory, connected(self.path) as source:
+            findings = () if mode == "wal" else (ROLLBACK_MODE,)
+            yield _Copy(source, directory / "database", findings, self._rights(), self._only)
 
     def witness(self) -> Witness:
         require_database(self.path)
@@ -225,17 +222,33 @@ class _Copy(Snapshot):
     """A moment of the database, as a protected copy of its own."""
 
     position: Mapping[str, Any] = {}
+    later = True
 
     def __init__(
-        self, copy: Path, findings: Sequence[Finding], rights: Mapping[str, str], only: Sequence[str] = ()
-    ) -> None:
-        self._copy = copy
+        self, source: sqlite3.Connection, copy: Path, findings: Sequence[Finding], rights: Mapping[str, str],
+        only: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self._source, self._copy = source, copy
         self._only = only
         self._rights = rights
         self._findings = tuple(findings)
         self._witness: Witness | None = None
 
+    def _take(self) -> None:
+        """Begin to read: in WAL mode others go on writing; in another one nobody can until `parts` has copied it."""
+        # The transaction waits for a lock no longer than the busy time-out; Python's backup() would
+        # ask for it again without end.
+        self._source.execute("BEGIN")
+        self._source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        self.taken_at = timezone.now()
+
     def parts(self) -> Iterator[PartSpec]:
+        self.ready()
+        self._take()
+        _copy(self._source, self._copy)
+        if self._only:
+            require(self._copy, self._only)
+            keep_only(self._copy, self._only)
         yield PartSpec("database", "sqlite3", (self._blocks,), smallest=512, again=True)
 
     def _blocks(self) -> Iterator[bytes]:
@@ -268,14 +281,10 @@ def _size(connection: sqlite3.Connection) -> int:
     return pages * page
 
 
-def _copy(path: Path, copy: Path) -> None:
-    """Copy the database in one step: the stepwise call starts over whenever somebody writes."""
+def _copy(source: sqlite3.Connection, copy: Path) -> None:
+    """Copy the database in one step, and end its transaction: the stepwise call starts over whenever somebody writes."""
     copy.touch(mode=0o600)
-    with connected(path) as source, connected(copy, "rw") as destination:
-        # The transaction waits for a lock no longer than the busy time-out; Python's backup() would
-        # ask for it again without end.
-        source.execute("BEGIN")
-        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    with connected(copy, "rw") as destination:
         needed, free = _size(source), shutil.disk_usage(copy.parent).free
         if needed > free:
             raise OperationFailed(
@@ -285,3 +294,4 @@ def _copy(path: Path, copy: Path) -> None:
         destination.execute("PRAGMA journal_mode=OFF")
         destination.execute("PRAGMA synchronous=OFF")
         source.backup(destination, pages=-1)
+    source.execute("COMMIT")

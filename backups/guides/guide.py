@@ -12,6 +12,7 @@ from itertools import groupby
 from backups.guides import guide_words as words
 from backups.guides.restore_script import FOLDER, one_line, ordered, time_text, word
 from backups.storage.layout import Manifest, ManifestPart
+from backups.storage.spread import rounded_up
 
 CLIENTS = {
     "mariadb": "mariadb-client", "mysql": "mariadb-client", "postgresql": "postgresql-client",
@@ -88,6 +89,7 @@ def _phrases(manifest: Manifest, known: Known, language: str) -> dict[str, str]:
     return {
         "capped": _warnings(manifest, language),
         "needs": words.NEEDS[language].format(needs) if needs else "",
+        "spread": words.SPREAD[language].format(spread_text(manifest)) if manifest.spread is not None else "",
         "number": words.NUMBER[language].format(manifest.number) if manifest.number else "",
         "destinations": ", ".join(map(prose, known.destinations)) or words.UNKNOWN[language],
         "encrypted": encrypted if manifest.encrypted else words.NOT_ENCRYPTED[language],
@@ -108,6 +110,10 @@ def _duration(known: Known, language: str) -> str:
 
 def _moment(manifest: Manifest) -> str:
     return prose(time_text(manifest.moment, manifest.time_zone))
+
+
+def spread_text(manifest: Manifest) -> str:
+    return f"{rounded_up(manifest.spread or 0):.1f} s"
 
 
 # ---------------------------------------------------------------------------- the steps

@@ -32,6 +32,10 @@ ihnen gebraucht wird.
 {}
 """,
 }
+SPREAD: Final = {
+    "en": " The databases are all as they were then, within {}; files were read after that moment.",
+    "de": " Die Datenbanken sind alle vom Stand dieses Zeitpunkts, innerhalb von {}; Dateien wurden danach gelesen.",
+}
 NUMBER: Final = {"en": ", number {} of this system's sets", "de": ", Nummer {} der Sätze dieses Systems"}
 ENCRYPTED: Final = {"en": "yes, to {}", "de": "ja, für {}"}
 NOT_ENCRYPTED: Final = {

@@ -98,10 +98,13 @@ class Set(models.Model):
         "self", symmetrical=False, related_name="needed_by", blank=True, verbose_name=_("needs"), editable=False,
         help_text=_("Earlier sets without which this one cannot be restored."),
     )  # fmt: skip
-    # {source: {"from": …, "to": …, "snapshot": bool, "position": {…}}}, ISO 8601: between these times its data were
-    # read; with `snapshot` all of them are as at "from", which is that `position` of the server's log (Snapshot.position;
-    # empty where there is no log). A replay of the log starts there; the details, which have it too, are encrypted.
+    # {source: {"from": …, "to": …, "snapshot": bool, "taken": …, "position": {…}}}, ISO 8601: between these times its
+    # data were read; with `snapshot` all of them are of one moment, between "from" and "taken", which is that `position`
+    # of the server's log (Snapshot.position; empty where there is no log). A replay of the log starts there; the details,
+    # which have it too, are encrypted.
     moments = models.JSONField(_("moments of the sources"), default=dict, blank=True, editable=False)
+    # Seconds after `moment` by which every source that has one moment had taken it; None: none has, or it is not known.
+    spread = models.FloatField(_("moments within seconds"), null=True, blank=True, editable=False)
     removed_at = models.DateTimeField(_("removed at"), null=True, blank=True)
     # {source: digest of its witness}, of plans that store unchanged parts once: what an earlier proof has shown.
     witnesses = models.JSONField(default=dict, blank=True, editable=False)

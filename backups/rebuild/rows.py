@@ -148,7 +148,7 @@ class Rows:
         # Which tables it was asked for is not told; a plan that takes everything did not.
         one.apart = bool(manifest.partial and one.plan and not one.plan.tables)
         one.started_at, one.moment = manifest.started_at, manifest.moment
-        one.finished_at = manifest.finished_at
+        one.finished_at, one.spread = manifest.finished_at, manifest.spread
         one.plain_size = _plain_size(manifest, reading)
         one.stored_size = sum(part.stored_size for part in manifest.parts if not owner_of(part.key))
         one.details_size, one.details_sha256 = manifest.details.size, manifest.details.sha256

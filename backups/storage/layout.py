@@ -12,6 +12,7 @@ earlier ones names their parts as `../<identifier>/parts/…` (backups.storage.r
 
 import hashlib
 import json
+import math
 import re
 import secrets
 import unicodedata
@@ -207,6 +208,7 @@ class Manifest:
     whose identities read the set. `signing_key`: the fingerprint of the key that signed checksums.txt.
     `number` and `predecessor`: the place in the order of the system's sets (succession.py); 0: not known.
     `partial`: how much of the sources is in it ("3 of 40 tables"), "" for all; the names are in the details.
+    `spread`: seconds after `moment` by which every source that has one moment had taken it; None: not known.
     `time_zone`: the system's, in which people are told of times. Every time is in UTC. Raises OperationFailed when the values make no set.
     """
 
@@ -230,12 +232,14 @@ class Manifest:
     predecessor: Predecessor | None = None
     time_zone: str = "UTC"
     partial: str = ""
+    spread: float | None = None
 
     def __post_init__(self) -> None:
         found = Identifier.parse(self.identifier)
         _require(found is not None and found.attempt == self.attempt, "set")
         _require(bool(SYSTEM.fullmatch(self.system)), "system")
         _require(self.number >= 0, "number")
+        _require(0 <= (self.spread or 0) < math.inf, "spread")
         for name in ("started_at", "moment", "finished_at"):
             _require(getattr(self, name).tzinfo is not None, name)
         _require(len({part.order for part in self.parts}) == len(self.parts), "parts: order")
@@ -272,6 +276,7 @@ class Manifest:
             "predecessor": dict(vars(self.predecessor)) if self.predecessor else None,
             "time_zone": self.time_zone,
             **({"partial": self.partial} if self.partial else {}),
+            **({"spread": self.spread} if self.spread is not None else {}),
             **{name: getattr(self, name) for name in (*_TEXTS, "attempt", "capped")},
             **{name: _time_text(getattr(self, name)) for name in _TIMES},
         }
@@ -325,16 +330,11 @@ def _details(data: dict[str, Any]) -> StoredObject:
 
 def _since_the_first(data: Mapping[str, Any]) -> dict[str, Any]:
     """What the manifests of the first sets do not have."""
-    found: dict[str, Any] = {}
-    if "number" in data:
-        found["number"] = _get(data, "number", int)
+    kinds = (("number", int), ("partial", str), ("spread", float), ("time_zone", str))
+    found: dict[str, Any] = {name: _get(data, name, kind) for name, kind in kinds if name in data}
     if data.get("predecessor") is not None:
         before = _get(data, "predecessor", dict)
         found["predecessor"] = Predecessor(_get(before, "set", str), _get(before, "sha256", str))
-    if "partial" in data:
-        found["partial"] = _get(data, "partial", str)
-    if "time_zone" in data:
-        found["time_zone"] = _get(data, "time_zone", str)
     return found
 
 

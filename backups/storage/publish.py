@@ -127,6 +127,7 @@ def _manifest(taking: Taking, written: StoredObject, key: signing.SigningKey) ->
         recipients=tuple(taking.recipients), capped=taking.capped, signing_key=key.fingerprint,
         tools=_tools(taking), number=one.number or 0, predecessor=_predecessor(one),
         time_zone=one.system.time_zone, partial=taking.in_clear,
+        spread=taking.spread,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Dumps the sources of a set into the store: one after the other, or some side by side, as the plan says.
 
-Side by side each source has a thread, a connection to the store and a snapshot of its own, opened as the thread
-begins. The first that fails stops the others: their children are killed, their next block raises, and what they had
+Side by side each source has a thread, a connection to the store and a snapshot of its own. Those that begin together
+take their moments together, before anything is read: databases first, so that they are among them. The first that fails stops the others: their children are killed, their next block raises, and what they had
 stored goes with the attempt.
 """
 
@@ -20,6 +20,7 @@ from backups.engines.base import PartSpec
 from backups.models import Source
 from backups.pipe.stream import Encoding
 from backups.takes import increments, preflight, repeating, sharing
+from backups.takes.meeting import Meeting, Moment
 from backups.takes.taking import Taking
 from drcenter.errors import OperationFailed
 from drcenter.process import Children
@@ -33,6 +34,8 @@ class Hands:
     children: Children
     advance: Callable[[int], None]
     phase: Callable[[str, str, int], None]
+    # Where it waits for the others before its moment is taken.
+    meeting: Meeting
 
 
 def dump(taking: Taking, looked: Sequence[preflight.Looked]) -> None:
@@ -43,20 +46,24 @@ def dump(taking: Taking, looked: Sequence[preflight.Looked]) -> None:
         taking.parts.sort(key=lambda part: part.order)
         return
     context = taking.context
-    hands = Hands(taking.destination, context.children, context.advance, context.phase)
+    hands = Hands(taking.destination, context.children, context.advance, context.phase, Meeting(1))
     for one in looked:
         _dump(taking, one, hands)
 
 
 def _dump(taking: Taking, looked: preflight.Looked, hands: Hands) -> None:
     source, size = looked.source, looked.inspection.size
-    # Before the snapshot is opened: whatever was committed by now is in the set.
-    began = timezone.now()
+    opening = timezone.now()
     with taking.clock("dump"), increments.opened(taking, source, looked.engine) as snapshot:
+        moment = Moment(hands.meeting, opening, timezone.now())
+        if snapshot.later:
+            snapshot.ready = moment.meet
+        else:
+            hands.meeting.wait()
         for spec in snapshot.parts():
             hands.phase(_("dumping"), f"{source.name}: {spec.name}", size)
             _store(taking, source, spec, hands, int(size * preflight.PACKED))
-        taking.note_moment(looked, snapshot, began)
+        taking.note_moment(looked, snapshot, moment)
         hands.phase(_("computing the witness"), source.name, 0)
         with taking.clock("witness"):
             witness = snapshot.witness()
@@ -88,7 +95,9 @@ def _store(taking: Taking, source: Source, spec: PartSpec, hands: Hands, expecte
 
 
 def _together(taking: Taking, looked: Sequence[preflight.Looked], side_by_side: int) -> None:
-    shared = _Shared(taking)
+    # Those that are of one moment come first: they are among the ones that begin together.
+    looked = sorted(looked, key=lambda one: not one.engine.one_moment)
+    shared = _Shared(taking, side_by_side)
     names = ", ".join(one.source.name for one in looked)
     taking.context.phase(_("dumping"), names, sum(one.inspection.size for one in looked))
     taking.context.children.add(shared.children)
@@ -109,17 +118,22 @@ def _together(taking: Taking, looked: Sequence[preflight.Looked], side_by_side: 
 class _Shared:
     """What the sources that are read side by side have in common: their children, and the first failure."""
 
-    def __init__(self, taking: Taking) -> None:
+    def __init__(self, taking: Taking, side_by_side: int) -> None:
         self.children = Children()
         self._taking = taking
         self._counting, self._stopped = threading.Lock(), threading.Event()
+        self._meeting = Meeting(side_by_side, self._check)
 
     def dump(self, looked: preflight.Looked) -> None:
         """The work of one thread. A destination is used by one thread at a time, so each has its own."""
         try:
             self._check()
             destination = self._taking.copy_row.destination.build()
-            _dump(self._taking, looked, Hands(destination, self.children, self._advance, self._phase))
+            _dump(
+                self._taking,
+                looked,
+                Hands(destination, self.children, self._advance, self._phase, self._meeting),
+            )
         finally:
             connections.close_all()
 

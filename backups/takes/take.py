@@ -158,7 +158,7 @@ def _complete(taking: Taking) -> None:
             signing_key=manifest.signing_key, checksums_sha256=taking.checksums_sha256,
             state=Set.State.COMPLETE, moment=taking.moment, finished_at=timezone.now(), capped=taking.capped,
             findings=taking.findings, plain_size=taking.plain_size,
-            stored_size=sum(part.stored_size for part in taking.own_parts), moments=taking.moments, witnesses=taking.witnesses, timings=taking.timings,
+            stored_size=sum(part.stored_size for part in taking.own_parts), moments=taking.moments, spread=taking.spread, witnesses=taking.witnesses, timings=taking.timings,
             level=Level.STORED if taking.capped else Level.INTACT, level_reason=taking.cap_reason,
         )  # fmt: skip
         if not won:

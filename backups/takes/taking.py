@@ -22,6 +22,7 @@ from backups.storage import configuration, layout, origins
 from backups.storage.readback import ReadableCopy
 from backups.storage.references import owner_of, refer
 from backups.takes import preflight, tables
+from backups.takes.meeting import Moment
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext
@@ -67,7 +68,7 @@ class Taking:
         self.timings: dict[str, float] = {}
         # What the set's own log is made of.
         self.logged: list[Line] = []
-        # {source: {"from", "to", "snapshot", "position"}}, as the row and the details have it.
+        # {source: {"from", "to", "snapshot", "taken", "position"}}, as the row and the details have it.
         self.moments: dict[str, dict[str, Any]] = {}
         # Sources may be dumped side by side: whoever adds to the above holds this.
         self.adding = threading.RLock()
@@ -205,18 +206,28 @@ class Taking:
             part.plain_size for part in self.parts if part.source_name not in sizes
         )
 
-    def note_moment(self, looked: preflight.Looked, snapshot: Snapshot, began: datetime) -> None:
-        """Between when and now the data of a source were read; or that they are all as at the beginning, which is
-        that position of the server's log."""
+    def note_moment(self, looked: preflight.Looked, snapshot: Snapshot, moment: Moment) -> None:
+        """Between when and now the data of a source were read; or that they are all of one moment, which is that
+        position of the server's log, and until when it was taken."""
+        one_moment, taken = looked.engine.one_moment, snapshot.taken_at or moment.taken
         self.moments[looked.source.name] = {
-            "from": began.isoformat(), "to": timezone.now().isoformat(), "snapshot": looked.engine.one_moment,
-            "position": dict(snapshot.position),
+            "from": moment.began.isoformat(), "to": timezone.now().isoformat(), "snapshot": one_moment,
+            **({"taken": taken.isoformat()} if one_moment else {}), "position": dict(snapshot.position),
         }  # fmt: skip
 
     @property
     def moment(self) -> datetime | None:
         """What was committed before it is in the set, of every source."""
         return min((datetime.fromisoformat(one["from"]) for one in self.moments.values()), default=None)
+
+    @property
+    def spread(self) -> float | None:
+        """Seconds after `moment` by which every source that has one moment had taken it; None: no source has."""
+        taken = [datetime.fromisoformat(one["taken"]) for one in self.moments.values() if one["snapshot"]]
+        if self.moment is None or not taken:
+            return None
+        # A clock that was set back in between knows no better.
+        return max(0.0, round((max(taken) - self.moment).total_seconds(), 3))
 
     def note_partial(self, chosen: Sequence[tables.Chosen], sources: Sequence[Source]) -> None:
         """Say in the row, and later in the manifest, what is not in the set."""
@@ -262,7 +273,7 @@ class Taking:
         places = origins.places(((part.key, part.source_name) for part in self.parts), self.sources)
         return {
             "version": 1, "sources": self.sources, "parts": parts, "places": places, "findings": self.findings,
-            "configuration": catalogue, "moments": self.moments,
+            "configuration": catalogue, "moments": self.moments, "spread": self.spread,
         }  # fmt: skip
 
     def log(self, text: str, level: str = "info") -> None:

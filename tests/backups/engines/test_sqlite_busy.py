@@ -75,8 +75,11 @@ def test_a_lock_that_stays_is_told(tmp_path, monkeypatch):
     fill(path, "delete")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(OperationFailed, match="stayed locked") as caught, engine_for(path).snapshot():
-            pass
+        with (
+            pytest.raises(OperationFailed, match="stayed locked") as caught,
+            engine_for(path).snapshot() as snapshot,
+        ):
+            next(snapshot.parts())
         assert not caught.value.permanent
         assert caught.value.hint
 

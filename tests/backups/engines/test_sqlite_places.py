@@ -32,10 +32,11 @@ def test_a_cut_stream_changes_nothing(database, cut):
 def test_the_copy_is_protected_and_goes(database, tmp_path, settings):
     settings.STATE_DIR = tmp_path / "state"
     with engine_for(database).snapshot() as snapshot:
+        [part] = snapshot.parts()
         [copy] = (tmp_path / "state" / "tmp").glob("*/database")
         assert stat.S_IMODE(copy.stat().st_mode) == 0o600
         assert stat.S_IMODE(copy.parent.stat().st_mode) == 0o700
-        blocks = [len(block) for part in snapshot.parts() for block in part.producers[0]()]
+        blocks = [len(block) for block in part.producers[0]()]
         assert sum(blocks) == copy.stat().st_size
         assert max(blocks) <= 1 << 20
     assert not list((tmp_path / "state" / "tmp").iterdir())

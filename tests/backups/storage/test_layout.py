@@ -171,7 +171,7 @@ def manifests(draw):
         parts=tuple(parts), recipients=recipients, capped=draw(st.booleans()), signing_key=draw(texts),
         tools=draw(st.dictionaries(texts, texts, max_size=3)), number=draw(st.integers(0, 1 << 40)),
         predecessor=draw(st.none() | st.builds(Predecessor, st.just(layout.new_identifier(NOW, attempt)), digests)),
-        time_zone=draw(texts),
+        time_zone=draw(texts), spread=draw(st.none() | st.floats(0, 1e6)),
     )  # fmt: skip
 
 
