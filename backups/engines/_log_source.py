@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from backups.engines.base import Finding
@@ -65,9 +64,10 @@ class LogSource(ABC):
         answer at the same address. It is the beginning of the incarnation's name."""
 
     @abstractmethod
-    def first(self, wanted: Position | None) -> str:
-        """The log file that a new incarnation begins with: that of `wanted` (a base's position) if the server still
-        has it, otherwise the oldest from which nothing is missing for a base that is taken from now on."""
+    def first(self, wanted: Position | None, *, oldest: bool) -> str:
+        """The log file that a new incarnation begins with: that of `wanted` (a base's position) if the server still has
+        it; otherwise the `oldest` that it has, or the one that is being written, so that nothing is missing for a base
+        that is taken from now on."""
 
     @abstractmethod
     def resume(self, last: Segment) -> str:
@@ -84,10 +84,6 @@ class LogSource(ABC):
     @abstractmethod
     def received(self, directory: Path) -> Sequence[Received]:
         """The log files in `directory`, in the order of the log."""
-
-    @abstractmethod
-    def created(self, file: Received) -> datetime | None:
-        """When the server began that log file; None while too little of it has arrived."""
 
     @abstractmethod
     def cut(self, file: Received, begin: int, most: int) -> Cut | None:

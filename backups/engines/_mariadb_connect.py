@@ -71,17 +71,20 @@ def _code_and_text(error: pymysql.err.Error) -> tuple[int, str]:
 
 
 @contextlib.contextmanager
-def connected(login: Login, database: str | None = None) -> Iterator[Connection]:
-    """A session in UTC with utf8mb4 and an empty sql_mode, closed at the end. Raises OperationFailed."""
+def connected(
+    login: Login, database: str | None = None, *, read_timeout: int | None = None
+) -> Iterator[Connection]:
+    """A session in UTC with utf8mb4 and an empty sql_mode, closed at the end. `read_timeout`: seconds that the server
+    may take for an answer. Raises OperationFailed."""
     with explained(login):
-        connection = connect(login, database)
+        connection = connect(login, database, read_timeout=read_timeout)
         try:
             yield connection
         finally:
             connection.close()
 
 
-def connect(login: Login, database: str | None = None) -> Connection:
+def connect(login: Login, database: str | None = None, *, read_timeout: int | None = None) -> Connection:
     """Open such a session; the driver's own errors come through. net_write_timeout: the server waits
     that long for us when the destination stalls."""
     where: dict[str, Any] = {}
@@ -100,7 +103,7 @@ def connect(login: Login, database: str | None = None) -> Connection:
     connection = pymysql.connect(
         host=login.host, port=login.port, user=login.user, password=password,
         database=database, charset="utf8mb4", autocommit=True, connect_timeout=CONNECT_SECONDS,
-        max_allowed_packet=1 << 30, **where, **_tls(login),
+        read_timeout=read_timeout, max_allowed_packet=1 << 30, **where, **_tls(login),
     )  # fmt: skip
     execute(
         connection, "SET SESSION time_zone='+00:00', sql_mode='', net_write_timeout=3600, wait_timeout=86400"

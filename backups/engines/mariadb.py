@@ -21,6 +21,7 @@ from backups.engines._mariadb_connect import (
     tool_names,
 )
 from backups.engines._mariadb_inspect import check_may_overwrite, look
+from backups.engines._mariadb_logs import MariaDbLogs
 from backups.engines._mariadb_replay import BinaryLog
 from backups.engines._mariadb_restore import (
     count_rows,
@@ -127,6 +128,9 @@ class Plugin(Engine):
         return opened(
             self._login, self._selection, dump_tool(), hold_unsafe=bool(self.options["hold_unsafe"])
         )
+
+    def logs(self, token: str) -> MariaDbLogs:
+        return MariaDbLogs(self._login, self.options["database"], token)
 
     def witness(self) -> Witness:
         with self._catalog() as catalog:

@@ -187,6 +187,19 @@ def reach(segments: Iterable[Segment], start: Position, incarnation: str = "") -
     return Reach(tuple(way), way[-1].ends_at, None)
 
 
+def from_the_beginning(ordered: Sequence[Segment], way: Sequence[Segment]) -> list[Segment]:
+    """`way` with what comes before it in its first log file: a log is read from its first byte."""
+    if not way:
+        return []
+    before: list[Segment] = []
+    index = next(at for at, one in enumerate(ordered) if one.number == way[0].number)
+    for one in reversed(ordered[:index]):
+        if one.log != way[0].log or not follows(one, before[-1] if before else way[0]):
+            break
+        before.append(one)
+    return [*reversed(before), *way]
+
+
 def _index_of(ordered: Sequence[Segment], start: Position, incarnation: str) -> int | None:
     """The newest segment that has the place in it: one that begins there wins over one that ends there."""
     for index in range(len(ordered) - 1, -1, -1):

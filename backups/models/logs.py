@@ -1,14 +1,14 @@
 """Log streams: what is archived continuously, the lives of its log, its segments, and how far each destination is."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from backups.logs.chain import Mark, Position, Segment
+from backups.logs.chain import Segment
+from backups.logs.records import read_marks
 from backups.models.plan import Destination, Plan, Source
 
 # An archiver that has not been heard of for so long has lost its stream.
@@ -46,13 +46,15 @@ class LogStream(models.Model):
     heartbeat_at = models.DateTimeField(_("last sign of life"), null=True, blank=True, editable=False)
     # Everything that the server had committed before is at a destination (UTC, by the server's clock).
     stored_until = models.DateTimeField(_("safe until"), null=True, blank=True, editable=False)
+    # When that was by our own clock: the server's may be wrong.
+    safe_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Where the server's log ended when it was last asked, and when that was (by the server's clock).
     server_log = models.CharField(max_length=200, blank=True, editable=False)
     server_offset = models.BigIntegerField(default=0, editable=False)
     server_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Kind of the fault that people were last told of; empty: all is well.
     told = models.CharField(max_length=40, blank=True, editable=False)
-    # A replay needs a base that is newer than this: a hole in the log was found then.
+    # A replay needs a base that was begun after this: the log was archived anew from then on.
     base_wanted_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
@@ -73,9 +75,9 @@ class LogStream(models.Model):
     @property
     def lag_seconds(self) -> float | None:
         """So many seconds of commits would be lost if the server died now; None: nothing is stored yet."""
-        if self.stored_until is None:
+        if self.safe_at is None:
             return None
-        return max(0.0, (timezone.now() - self.stored_until).total_seconds())
+        return max(0.0, (timezone.now() - self.safe_at).total_seconds())
 
     def newest(self) -> "LogSegment | None":
         return self.segments.order_by("-last").first()
@@ -182,19 +184,3 @@ class LogPlace(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stream} @ {self.destination}"
-
-
-def written_marks(marks: "tuple[Mark, ...] | list[Mark]") -> list[list[Any]]:
-    """As the column `marks`, and records in storage, have them."""
-    return [
-        [one.at.astimezone(UTC).isoformat(), one.position.log, one.position.offset, one.until.astimezone(UTC).isoformat()]
-        for one in marks
-    ]  # fmt: skip
-
-
-def read_marks(values: list[list[Any]]) -> list[Mark]:
-    """Raises ValueError or TypeError for anything else."""
-    return [
-        Mark(datetime.fromisoformat(at), Position(str(log), int(offset)), datetime.fromisoformat(until))
-        for at, log, offset, until in values
-    ]

@@ -6,6 +6,7 @@ A record that cannot be written now (its destination is away) is written later: 
 import io
 import json
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -112,9 +113,14 @@ def _values(row: Any, columns: tuple[str, ...]) -> dict[str, Any]:
 
 def sealed(one: Set, private: dict[str, Any]) -> str | dict[str, Any]:
     """What a record keeps as `private`: encrypted to the set's keys, unless the set is not."""
-    if not one.encrypted:
+    return sealed_to(one.recipients if one.encrypted else [], private)
+
+
+def sealed_to(keys: Sequence[str], private: dict[str, Any]) -> str | dict[str, Any]:
+    """`private` as the text of an age file to these recipients; as it is, for none."""
+    if not keys:
         return private
-    recipients = [pyrage.x25519.Recipient.from_str(key) for key in one.recipients]
+    recipients = [pyrage.x25519.Recipient.from_str(key) for key in keys]
     text = json.dumps(private, cls=DjangoJSONEncoder).encode()
     return str(pyrage.encrypt(text, recipients, armored=True), "ascii")
 

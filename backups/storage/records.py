@@ -7,8 +7,6 @@ added. What names tables or people is in `private`, which is encrypted as the se
 tells the same to others.
 """
 
-import base64
-import json
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -16,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from backups.storage.envelope import closed, opened
 from drcenter.errors import OperationFailed
 
 VERSION = 1
@@ -44,7 +43,7 @@ class Record:
         return f"{FOLDER}{self.at.astimezone(UTC):%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(4)}.json"
 
     def to_bytes(self, sign: Callable[[bytes], bytes]) -> bytes:
-        body = json.dumps(
+        return closed(
             {
                 "version": VERSION,
                 "system": self.system,
@@ -55,10 +54,8 @@ class Record:
                 "public": self.public,
                 "private": self.private,
             },
-            sort_keys=True,
+            sign,
         )
-        signature = base64.b64encode(sign(body.encode())).decode()
-        return (json.dumps({"body": body, "signature": signature}) + "\n").encode()
 
     @classmethod
     def from_bytes(
@@ -69,16 +66,14 @@ class Record:
         Raises OperationFailed for everything else: another set's, one that was changed, a newer version.
         """
         try:
-            outer = dict(json.loads(content)) if len(content) <= LARGEST else {}
-            body, signature = outer["body"], base64.b64decode(outer["signature"], validate=True)
-            data = json.loads(body)
+            data, body, signature = opened(content, LARGEST)
             at = datetime.fromisoformat(data["at"])
             found = cls(
                 data["system"], data["set"], data["destination"], at, data["signing_key"],
                 data["public"], data["private"],
             )  # fmt: skip
             version = int(data["version"])
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError):
             raise _refused("it cannot be read") from None
         if version > VERSION:
             raise _refused("it was written by a newer DR Center")
@@ -90,7 +85,7 @@ class Record:
             raise _refused("it cannot be read")
         if (found.system, found.identifier) != (system, identifier):
             raise _refused("it belongs to another set")
-        if not isinstance(found.signing_key, str) or not verify(found.signing_key, body.encode(), signature):
+        if not isinstance(found.signing_key, str) or not verify(found.signing_key, body, signature):
             raise _refused("its signature is not by a key that is trusted here")
         return found
 

@@ -17,7 +17,7 @@ from drcenter.management.keeper import keep
 from drcenter.management.supervisor import Part, Supervisor
 
 EPILOG = """
-  manage.py run                      the panel, the workers and the ticks
+  manage.py run                      the panel, the workers, the ticks and the archiver of logs
   manage.py run --bind 0.0.0.0:9000  the panel on another address (or DRC_BIND)
   manage.py run --no-web             workers and ticks alone, the panel runs elsewhere
 
@@ -58,7 +58,8 @@ def _supervise(bind: str | None) -> int:
 
 
 def parts(bind: str | None) -> list[Part]:
-    """What is started: the panel unless `bind` is None, a cluster of workers for each queue, the ticks."""
+    """What is started: the panel unless `bind` is None, a cluster of workers for each queue, the ticks, the archiver
+    of logs."""
     manage = (sys.executable, str(Path(settings.BASE_DIR) / "manage.py"))
     env = {"PYTHONUNBUFFERED": "1"}
     found = [
@@ -66,6 +67,7 @@ def parts(bind: str | None) -> list[Part]:
         for cluster in ("short", "long")
     ]
     found.append(Part("ticks", (*manage, "tick", "--loop"), env, grace=10))
+    found.append(Part("logs", (*manage, "archive-logs"), env, grace=20))
     if bind:
         found.insert(0, Part("web", (*manage, "web", "--bind", bind), env, grace=10))
     return found
