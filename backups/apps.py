@@ -16,7 +16,7 @@ class BackupsConfig(AppConfig):
         from backups.keep import pins, prune, sweep
         from backups.models.profile import ensure_built_in
         from backups.places import copies
-        from backups.recovery import identities, restore
+        from backups.recovery import approval, break_glass, identities, kinds, restore
         from backups.storage import generation
         from backups.takes import take
         from drcenter.jobs.registry import register_kind, register_tick
@@ -26,6 +26,9 @@ class BackupsConfig(AppConfig):
         register_kind(take.KIND, take.take_job, ended=take.ended)
         register_kind(verify.KIND, verify.verify_job, ended=verify.ended)
         register_kind(restore.KIND, restore.restore_job, ended=restore.ended)
+        kinds.register(
+            kinds.Kind(restore.RESTORE, restore.KIND, restore.describe, check=restore.check_before)
+        )
         register_kind(prune.KIND, prune.prune_job)
         register_kind(copies.KIND, copies.copy_job, ended=copies.ended)
         register_kind(sweep.LOOK, sweep.look_job)
@@ -33,6 +36,8 @@ class BackupsConfig(AppConfig):
         register_kind(pins.KIND, pins.store_job, cluster="short")
         register_kind(rebuild.KIND, rebuild.rebuild_job, ended=rebuild.ended)
         register_tick("backups.identities", identities.forget_stale)
+        register_tick("backups.approvals", approval.expire_due)
+        register_tick("backups.reviews", break_glass.remind_due)
         register_tick("backups.leftovers", leftovers.sweep_all)
         register_tick("backups.due", due.take_due)
         register_tick("backups.copies", copies.make_up_due)

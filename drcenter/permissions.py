@@ -1,11 +1,14 @@
 """The rights that acts ask for, by name, and the one place where they are asked; seeing and editing use Django's own."""
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 RUN_PLAN = "backups.run_plan"
 VERIFY_SET = "backups.verify_set"
 RESTORE_BESIDE = "backups.restore_beside"
 RESTORE_PRODUCTION = "backups.restore_production"
+APPROVE_RECOVERY = "backups.approve_recovery"
+BREAK_GLASS = "backups.break_glass"
 COPY_SET = "backups.copy_set"
 PIN_SET = "backups.pin_set"
 PRUNE_PLAN = "backups.prune_plan"
@@ -18,6 +21,11 @@ CANCEL_JOB = "jobs.cancel_job"
 def may(request: HttpRequest, right: str) -> bool:
     """Whether the person who asks has `right`, of his own or by a group (drcenter.signin.roles)."""
     return request.user.has_perm(right)
+
+
+def has(user: User, right: str) -> bool:
+    """Whether `user` has `right`, and may use it: for decisions that are made elsewhere than on a page."""
+    return user.is_active and user.has_perm(right)
 
 
 def sees(request: HttpRequest, model: str) -> bool:

@@ -48,6 +48,10 @@ ALLOWED_HOSTS = env.words("DRC_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = env.words("DRC_ORIGINS")
 BEHIND_TLS = env.truth("DRC_BEHIND_TLS", False)
 BIND = env.text("DRC_BIND", "127.0.0.1:8000")
+# Where people reach the panel, for links in messages.
+PANEL_URL = env.text("DRC_URL", CSRF_TRUSTED_ORIGINS[0] if CSRF_TRUSTED_ORIGINS else f"http://{BIND}").rstrip(
+    "/"
+)
 # References: a bearer token for /api/backup-status, and an identity for drills on this machine.
 API_TOKEN = env.text("DRC_API_TOKEN_REFERENCE")
 DRILL_IDENTITY = env.text("DRC_DRILL_IDENTITY")
@@ -59,6 +63,8 @@ TRUSTED_PROXIES = env.proxies("DRC_TRUSTED_PROXIES")
 PROVE_AS_SELF = env.truth("DRC_PROVE_AS_SELF", False)
 # The panel's own database is backed up by itself as soon as there is a destination and a recovery key.
 PROTECT_SELF = env.truth("DRC_PROTECT_SELF", True)
+# How many minutes a plan waits for its approval, and an approval is good for.
+APPROVAL_MINUTES = env.number("DRC_APPROVAL_MINUTES", 60)
 LONG_WORKERS = env.number("DRC_LONG_WORKERS", 2)
 # How many days ended jobs and their logs stay.
 JOB_DAYS = env.number("DRC_JOB_DAYS", 90)

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from backups import standing, watch_stores
-from backups.admin.notices import of_house, of_rule
+from backups.admin.notices import of_approvals, of_house, of_rule
 from backups.keep import retention_words
 from backups.models import Canary, Copy, Destination, Freeze, Lock, Plan, Recovery, RecoveryKey
 from drcenter.jobs.models import Job, State
@@ -26,7 +26,14 @@ UNTAKEN_AFTER = timedelta(seconds=90)
 
 def attention(systems: list[standing.SystemStanding], now: datetime) -> list[Notice]:
     """All notices; what is bad comes before what is only not good."""
-    notices = [*_workers(now), *_stopped_applications(), *_damaged(), *_put_back(), *_frozen()]
+    notices = [
+        *_workers(now),
+        *of_approvals(),
+        *_stopped_applications(),
+        *_damaged(),
+        *_put_back(),
+        *_frozen(),
+    ]
     notices += _leftovers()
     notices += [*_locks(), *of_house(now)]
     for here in systems:

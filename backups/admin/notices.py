@@ -8,8 +8,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from backups import own
-from backups.models import Destination, Rebuild
+from backups.models import Destination, Rebuild, Recovery
 from backups.places import copies, safekeeping
+from backups.recovery import break_glass
 from drcenter.panel.look import Link, Notice, Tone
 from drcenter.panel.pages import address
 from drcenter.systems.models import System
@@ -29,6 +30,23 @@ def of_house(now: datetime) -> Iterator[Notice]:
             Link(_("Rebuild"), address(row)),
         )
     yield from _waiting()
+
+
+def of_approvals() -> Iterator[Notice]:
+    """Broken glass until somebody has looked at it, and plans that wait for a second person."""
+    for one in break_glass.unreviewed():
+        yield Notice(
+            _("BREAK-GLASS: %(recovery)s, without a second person.") % {"recovery": one.recovery},
+            f"{one.by}: {one.reason}",
+            link=Link(_("Review"), address(one.recovery)),
+        )
+    for row in Recovery.objects.filter(state=Recovery.State.PLANNED).select_related("copy__set__system"):
+        yield Notice(
+            _("It waits for approval: %(recovery)s.") % {"recovery": row},
+            f"{row.requested_by}: {row.reason}",
+            Tone.WARN,
+            Link(_("Look"), address(row)),
+        )
 
 
 def _waiting() -> Iterator[Notice]:

@@ -4,13 +4,17 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
+from backups.admin import planned
+from backups.admin.approvals import Approve, BreakGlass, Refuse, Review
+from backups.admin.beginning import Begin
 from backups.admin.verdicts import recovery_verdict
 from backups.models import Recovery
-from backups.recovery import beside
+from backups.recovery import beside, contents
 from drcenter.errors import OperationFailed
 from drcenter.jobs.admin import cancel_button, outcome
 from drcenter.panel import words
@@ -37,15 +41,32 @@ class RecoveryAdmin(RecordAdmin):
     def zone(self, obj: Recovery) -> str:
         return obj.copy.set.system.time_zone
 
+    def get_urls(self) -> list[URLPattern]:
+        pages = {
+            "approve": Approve, "refuse": Refuse, "break_glass": BreakGlass, "review": Review, "begin": Begin,
+        }  # fmt: skip
+        site = self.admin_site
+        return [
+            *(
+                path(
+                    f"<int:pk>/{name.replace('_', '-')}/", site.admin_view(page.as_view(model_admin=self)),
+                    name=f"backups_recovery_{name}",
+                )
+                for name, page in pages.items()
+            ),
+            *super().get_urls(),
+        ]  # fmt: skip
+
     def record(self, request: HttpRequest, obj: Recovery) -> Record:
+        waits = obj.state in planned.PLANNED
         return Record(
             verdict=recovery_verdict(obj),
-            notices=outcome(obj),
+            notices=[*outcome(obj), *planned.notices(obj)],
             facts=_facts(obj),
-            buttons=cancel_button(request, obj.job),
-            tables=_tables(obj),
+            buttons=[*cancel_button(request, obj.job), *planned.buttons(request, obj)],
+            tables=[*planned.steps_table(obj), *planned.approvals_table(obj), *_tables(obj)],
             job=obj.job,
-            live=obj.job is not None and obj.job.is_open,
+            live=waits or (obj.job is not None and obj.job.is_open),
         )
 
 
@@ -64,6 +85,8 @@ def _facts(row: Recovery) -> list[Fact]:
         Fact(_("safety set"), safety),
         Fact(_("requested by"), row.requested_by),
         Fact(_("requested at"), words.when(row.created_at)),
+        Fact(_("reason"), row.reason),
+        Fact(_("digest of the plan"), contents.fingerprint(row.digest) if row.digest else "", code=True),
         Fact(_("took"), words.duration(took)),
         Fact(_("job"), Link(str(row.job), address(row.job)) if row.job else None),
     ]

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.utils import timezone
@@ -163,6 +164,10 @@ class ProductionForm(PanelForm):
     typed_host = forms.CharField(
         max_length=250, widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
     )
+    reason = forms.CharField(
+        max_length=500, widget=forms.Textarea(attrs={"rows": 2}), label=gettext_lazy("Why"),
+        help_text=gettext_lazy("For the person who approves it, and for the trail."),
+    )  # fmt: skip
     skip_safety = forms.BooleanField(
         required=False,
         label=gettext_lazy("Without a safety backup"),
@@ -177,14 +182,12 @@ class ProductionForm(PanelForm):
         ),
     )
 
-    def __init__(self, *args: Any, words: str, row: Set, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, words: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["typed_host"].label = _("Type the system and the host: %(words)s") % {"words": words}
         self.fields["typed_host"].help_text = _(
             "So that nobody overwrites the wrong system, or the wrong machine."
         )
-        if row.encrypted:
-            self.fields["identity"] = IdentityField().for_set(row)
 
 
 class RestoreProduction(CopyAct):
@@ -200,7 +203,7 @@ class RestoreProduction(CopyAct):
         return _("Restore into production: %(set)s") % {"set": self.row.set}
 
     def submit_label(self) -> str:
-        return _("Overwrite production now")
+        return _("Ask for approval")
 
     @property
     def available(self) -> list[Source]:
@@ -216,7 +219,7 @@ class RestoreProduction(CopyAct):
         return [source for source in available if str(source.pk) in wanted]
 
     def form_arguments(self) -> dict[str, Any]:
-        return {"words": ", ".join(self._words()), "row": self.row.set}
+        return {"words": ", ".join(self._words())}
 
     def _words(self) -> list[str]:
         try:
@@ -249,7 +252,15 @@ class RestoreProduction(CopyAct):
         )
         nothing = Notice(_("No source was chosen."), _("Choose at least one; nothing was done."))
         asked = "asked" in self.request.GET and not self.chosen
-        return [*([nothing] if asked else []), warning, *gone_notices(self.row)]
+        return [*([nothing] if asked else []), warning, self._next(), *gone_notices(self.row)]
+
+    @staticmethod
+    def _next() -> Notice:
+        return Notice(
+            _("Nothing runs yet: this writes the plan down."),
+            _("Another person with the right approves exactly that, then you begin it, with the identity."),
+            Tone.FAIR,
+        )
 
     def _moment(self) -> str:
         from django.utils.formats import date_format
@@ -270,9 +281,12 @@ class RestoreProduction(CopyAct):
             sources=self.chosen,
             typed_host=form.cleaned_data["typed_host"].strip(),
             requested_by=self.actor,
-            identity=form.cleaned_data.get("identity"),
+            user=cast(User, self.request.user),
+            reason=form.cleaned_data["reason"].strip(),
             skip_safety=form.cleaned_data["skip_safety"],
             skip_stop=form.cleaned_data["skip_stop"],
         )
-        messages.success(self.request, _("The restore was requested."))
+        messages.success(
+            self.request, _("The plan is written down. Another person approves it, then it can begin.")
+        )
         return address(recovery)

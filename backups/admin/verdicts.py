@@ -63,6 +63,10 @@ VERIFICATIONS = {
     Verification.State.FAILED: (Tone.BAD, "error", gettext_noop("The check did not come to an end.")),
 }
 RECOVERIES = {
+    Recovery.State.PLANNED: (Tone.WARN, "hourglass_top", gettext_noop("A second person has to approve it.")),
+    Recovery.State.APPROVED: (Tone.FAIR, "how_to_reg", gettext_noop("It may begin.")),
+    Recovery.State.VOID: (Tone.IDLE, "timer_off", gettext_noop("It never ran, and cannot any more.")),
+    Recovery.State.REFUSED: (Tone.IDLE, "block", gettext_noop("It never ran, and cannot any more.")),
     Recovery.State.WAITING: (Tone.IDLE, "schedule", gettext_noop("It waits for a worker.")),
     Recovery.State.RUNNING: (Tone.BUSY, "progress_activity", gettext_noop("The restore is running.")),
     Recovery.State.SUCCEEDED: (Tone.GOOD, "check_circle", gettext_noop("The data are back.")),

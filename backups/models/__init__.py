@@ -1,5 +1,6 @@
 """Rows of the app: what is planned, what was taken, what was proven, what was recovered."""
 
+from backups.models.approval import Approval
 from backups.models.keys import RecoveryKey
 from backups.models.lock import Canary, Lock
 from backups.models.logs import LogIncarnation, LogPlace, LogSegment, LogStream
@@ -13,6 +14,7 @@ from backups.models.trial import Trial
 from backups.models.verification import Verification
 
 __all__ = [
+    "Approval",
     "Canary",
     "Copy",
     "Destination",

@@ -1,5 +1,6 @@
 """Restores."""
 
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -22,7 +23,18 @@ class Recovery(models.Model):
         BESIDE = "beside", _("beside the original")
         PRODUCTION = "production", _("over production")
 
+    class Act(models.TextChoices):
+        RUN = "run", _("run")
+        RESUME = "resume", _("resume")
+        UNDO = "undo", _("undo")
+
     class State(models.TextChoices):
+        # Into production: written down, and waits for a second person.
+        PLANNED = "planned", _("waits for approval")
+        APPROVED = "approved", _("approved")
+        # Its time is over, or what would run has changed since.
+        VOID = "void", _("void")
+        REFUSED = "refused", _("refused")
         WAITING = "waiting", _("waiting")
         RUNNING = "running", _("running")
         SUCCEEDED = "succeeded", _("succeeded")
@@ -32,8 +44,11 @@ class Recovery(models.Model):
         # The application stays stopped: neither the restore nor the way back went through.
         DOWN = "down", _("failed, the application is stopped")
         CANCELLED = "cancelled", _("cancelled")
-        LOST = "lost", _("lost")
+        # Its worker died in the middle: a person resumes or undoes it.
+        LOST = "lost", _("interrupted")
 
+    # What it is: "restore", or a kind that has registered itself with backups.recovery.kinds.
+    kind = models.CharField(_("kind"), max_length=30, default="restore")
     copy = models.ForeignKey(Copy, models.PROTECT, related_name="recoveries", verbose_name=_("copy"))
     sources = models.ManyToManyField(
         Source, blank=True, verbose_name=_("sources"), help_text=_("None chosen: all.")
@@ -51,18 +66,32 @@ class Recovery(models.Model):
         _("without the stop commands"), default=False,
         help_text=_("For an application that is stopped already, or too broken to be stopped."),
     )  # fmt: skip
+    # Exactly what will run, and the SHA-256 of its canonical text (backups/recovery/digest.py).
+    plan = models.JSONField(_("plan"), default=dict, blank=True)
+    digest = models.CharField(_("digest of the plan"), max_length=64, blank=True)
+    reason = models.TextField(_("reason"), blank=True)
+    # A plan that nobody has approved by then, and begun, is void.
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    # What its newest job does, and how many there were.
+    act = models.CharField(_("act"), max_length=10, choices=Act.choices, default=Act.RUN)
+    attempt = models.PositiveIntegerField(_("attempt"), default=0)
     state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.WAITING)
     job = models.ForeignKey(
         Job, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("job")
     )
     requested_by = models.CharField(_("requested by"), max_length=150)
+    # Who that is in the panel, if it is known: nobody approves what they asked for.
+    requested_user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+",
+        verbose_name=_("user who asked"),
+    )  # fmt: skip
     created_at = models.DateTimeField(_("requested at"), auto_now_add=True)
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     safety_set = models.ForeignKey(
         Set, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("safety set")
     )
-    # [{"step": …, "target": …, "seconds": …, "ok": …, "message": …}], in order.
+    # [{"key": …, "step": …, "target": …, "seconds": …, "ok": …, "message": …, "attempt": …}], in order.
     steps = models.JSONField(_("steps"), default=list, blank=True)
     # Source name -> {table: rows}.
     counts = models.JSONField(_("counts"), default=dict, blank=True)
@@ -75,6 +104,10 @@ class Recovery(models.Model):
         verbose_name_plural = _("recoveries")
         ordering = ["-id"]
         default_permissions = ("view",)
+        permissions = [
+            ("approve_recovery", _("Can approve recoveries of others into production")),
+            ("break_glass", _("Can restore over production without a second person")),
+        ]
 
     @property
     def never_stopped(self) -> bool:

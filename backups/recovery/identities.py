@@ -114,6 +114,12 @@ def needed(encrypted_to: Sequence[str], identities: Sequence[pyrage.x25519.Ident
         )
 
 
+def check_fits(encrypted_to: Sequence[str], identity: Secret | None) -> None:
+    """Raises OperationFailed unless `identity`, or else that of this machine for drills, opens what is encrypted so."""
+    brings = identity is not None and identity.reveal().strip()
+    needed(encrypted_to, parse(identity.reveal()) if identity is not None and brings else for_drills())
+
+
 def _named(encrypted_to: Sequence[str]) -> str:
     """Recipients with the names of their keys, as far as they are known here: “safe A” (age1…)."""
     names = dict(RecoveryKey.objects.filter(recipient__in=encrypted_to).values_list("recipient", "name"))

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 
 from backups.destinations.base import Role
 from backups.engines.base import Engine
-from backups.models import Part, Recovery, Source
+from backups.models import Approval, Part, Recovery, Source
 from backups.recovery.placing import by_source
 from backups.storage.readback import ReadableCopy
 from backups.witness import Witness
@@ -34,6 +34,9 @@ class Recovering:
         self.context, self.recovery = context, recovery
         self.set = recovery.copy.set
         self.destination = recovery.copy.destination.build(Role.READ)
+        # The rows that were compared with the approved plan are those that are used: a later change has no effect.
+        self.chosen = list(recovery.sources.select_related("system").order_by("pk"))
+        self.approval: Approval | None = None
         self.identities: list[pyrage.x25519.Identity] = []
         self.details: dict[str, Any] = {}
         # What the recovery's state becomes on a failure, once production was touched.
@@ -62,7 +65,7 @@ class Recovering:
 
     def sources(self) -> Iterator[tuple[Source, list[Part]]]:
         """The chosen sources with their parts, in the set's order."""
-        chosen = {source.name: source for source in self.recovery.sources.all()}
+        chosen = {source.name: source for source in self.chosen}
         for name, parts in by_source(list(self.set.parts.all())).items():
             if name in chosen:
                 yield chosen[name], parts

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 
+from django.contrib.auth.models import User
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -14,7 +15,7 @@ from backups import own_keys
 from backups.models import Copy, Recovery, Set, Source
 from backups.models.recovery import NOT_STOPPED
 from backups.pipe.decode import Damaged
-from backups.recovery import beside, foretell, identities, production
+from backups.recovery import approval, beside, foretell, identities, production
 from backups.recovery.aftermath import abandon
 from backups.recovery.placing import by_source
 from backups.recovery.recovering import Recovering
@@ -31,10 +32,13 @@ from drcenter.notify.deliver import retold, tell
 from drcenter.notify.models import Event
 from drcenter.secrets import Secret, redact
 from drcenter.stored import in_english
+from drcenter.systems.commands import check_commands
 
 logger = logging.getLogger(__name__)
 
 KIND = "backups.restore"
+# The kind of a recovery, as its row has it.
+RESTORE = "restore"
 
 
 def request_beside(
@@ -55,11 +59,13 @@ def request_beside(
 
 
 def request_production(  # noqa: PLR0913 - all are named
-    copy: Copy, *, sources: Sequence[Source], typed_host: str, requested_by: str, identity: Secret | None = None,
-    skip_safety: bool = False, skip_stop: bool = False,
+    copy: Copy, *, sources: Sequence[Source], typed_host: str, requested_by: str, user: User | None,
+    reason: str = "", skip_safety: bool = False, skip_stop: bool = False,
 ) -> Recovery:  # fmt: skip
-    """Ask for a restore over production. Raises OperationFailed, and records it, unless `to_type` was typed.
+    """Ask for a restore over production: a plan, which waits for a second person (approval.py). Raises
+    OperationFailed, and records it, unless `to_type` was typed.
 
+    `user`: who asks, if they have shown which user of the panel they are.
     `skip_safety`: do not back up what is overwritten first; for a source that cannot be read any more.
     `skip_stop`: do not run the stop commands; for an application that is stopped already, or too broken for that.
     """
@@ -79,16 +85,24 @@ def request_production(  # noqa: PLR0913 - all are named
             _("What was typed is not the system and the host of the target."),
             _("Type exactly: %(words)s") % {"words": ", ".join(wanted)}, permanent=True,
         )  # fmt: skip
-    return _request(
-        copy,
-        chosen,
-        Recovery.Place.PRODUCTION,
-        requested_by,
-        identity,
-        typed_host=typed_host,
-        skip_safety=skip_safety,
-        skip_stop=skip_stop,
-    )
+    return approval.plan(
+        RESTORE, copy, sources=chosen, requested_by=requested_by, user=user, reason=reason,
+        typed_host=typed_host, skip_safety=skip_safety, skip_stop=skip_stop,
+    )  # fmt: skip
+
+
+def describe(recovery: Recovery) -> list[str]:
+    """What a restore over production that was planned will do, in order, one sentence each."""
+    return describe_production(
+        recovery.copy, list(recovery.sources.all()),
+        skip_safety=recovery.skip_safety, skip_stop=recovery.skip_stop,
+    )  # fmt: skip
+
+
+def check_before(recovery: Recovery) -> None:
+    """Raises OperationFailed for what would end a restore over production before its first step."""
+    chosen_sources(recovery.copy, list(recovery.sources.all()))
+    check_commands(recovery.copy.set.system, skip_stop=recovery.skip_stop)
 
 
 def to_type(sources: Sequence[Source]) -> list[str]:
@@ -200,6 +214,8 @@ def restore_job(context: JobContext, pk: int) -> None:
     # What fails in here is written down by `ended`.
     recovering = Recovering(context, recovery)
     try:
+        if recovery.place == Recovery.Place.PRODUCTION:
+            recovering.approval = approval.require(recovery, recovering.chosen)
         _restore(recovering)
     except BaseException as error:
         raise _fail(recovering, error) from error
@@ -219,6 +235,8 @@ def _restore(recovering: Recovering) -> None:
     identities.needed(one.recipients if one.encrypted else [], recovering.identities)
     with recovering.step(_("read and check every part"), recovering.recovery.copy.destination.name):
         _check_parts(recovering)
+    if recovering.approval is not None:
+        approval.still_granted(recovering.approval)
     if production_too:
         production.restore(recovering)
     else:

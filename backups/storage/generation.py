@@ -19,7 +19,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups.models import Copy, Generation, Rebuild, Recovery, Set, Verification
+from backups.models import Approval, Copy, Generation, Rebuild, Recovery, Set, Verification
 from drcenter.audit.record import record
 from drcenter.jobs.models import OPEN, Job, State
 from drcenter.stored import in_english
@@ -117,6 +117,10 @@ def close_everything() -> None:
         checks.update(state=Verification.State.FAILED, **ends)
         restores = Recovery.objects.filter(state__in=[Recovery.State.WAITING, Recovery.State.RUNNING])
         restores.update(state=Recovery.State.LOST, **ends)
+        # What was approved in the old time may have run since: nothing of it counts a second time.
+        Approval.objects.filter(state=Approval.State.GRANTED).update(state=Approval.State.ENDED)
+        plans = Recovery.objects.filter(state__in=[Recovery.State.PLANNED, Recovery.State.APPROVED])
+        plans.update(state=Recovery.State.VOID, **ends)
         Rebuild.objects.filter(state__in=[Rebuild.State.WAITING, Rebuild.State.RUNNING]).update(
             state=Rebuild.State.FAILED, **ends
         )

@@ -22,6 +22,10 @@ class Event(models.TextChoices):
     FAILURE = "failure", _("failure")
     # The all-clear: for those who heard of the failure.
     RECOVERED = "recovered", _("good again")
+    # Somebody has gone around a guard: every channel hears of it, whatever it wants otherwise.
+    ALARM = "alarm", _("alarm")
+    # Somebody is asked to act: approve, review.
+    REQUEST = "request", _("request")
 
 
 class Channel(models.Model):
@@ -48,6 +52,8 @@ class Channel(models.Model):
         return self.name
 
     def wants(self, event: str) -> bool:
+        if event == Event.ALARM:
+            return self.enabled
         return self.enabled and (self.on_success if event == Event.SUCCESS else self.on_failure)
 
 

@@ -69,9 +69,14 @@ class ReadyMade:
 
 VIEWER = ReadyMade("viewer", gettext_noop("Viewer"))
 OPERATOR = ReadyMade("operator", gettext_noop("Operator"), OPERATING)
-RESTORER = ReadyMade("restorer", gettext_noop("Restorer"), (*OPERATING, permissions.RESTORE_PRODUCTION))
+RESTORER = ReadyMade(
+    "restorer", gettext_noop("Restorer"),
+    (*OPERATING, permissions.RESTORE_PRODUCTION, permissions.BREAK_GLASS),
+)  # fmt: skip
+# The second person. Whoever restores may be in this group too: nobody approves what they asked for themselves.
+APPROVER = ReadyMade("approver", gettext_noop("Approver of recoveries"), (permissions.APPROVE_RECOVERY,))
 PLANNER = ReadyMade("planner", gettext_noop("Administrator of plans"), KEEPING, PLANNED)
-ROLES = (VIEWER, OPERATOR, RESTORER, PLANNER)
+ROLES = (VIEWER, OPERATOR, RESTORER, APPROVER, PLANNER)
 
 
 def _editing(model: str) -> list[str]:

@@ -17,6 +17,7 @@ from drcenter.jobs.models import Job
 from drcenter.jobs.work import run_job
 from drcenter.secrets import Secret
 from drcenter.systems.models import System
+from tests.backups.approving import carried_out, requester
 
 BEFORE = {"one.txt": "one", "two.txt": "two"}
 
@@ -86,9 +87,14 @@ class Scene:
 
     def over(self, run: bool = True, **changes) -> Recovery:
         """Restore over production."""
-        given = {"sources": [], "typed_host": self.typed, "requested_by": "otto"}
-        given |= {"identity": self.identity} | changes
-        recovery = restore.request_production(self.copy, **given)
+        identity = changes.pop("identity", self.identity)
+        given = {
+            "sources": [],
+            "typed_host": self.typed,
+            "requested_by": "otto",
+            "user": requester(),
+        } | changes
+        recovery = carried_out(restore.request_production(self.copy, **given), identity)
         return self.ran(recovery) if run else recovery
 
     def beside(self, run: bool = True, **names: str) -> Recovery:

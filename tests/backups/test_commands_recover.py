@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 
 from backups.models import Recovery, Set, Source
+from backups.recovery import approval
 from drcenter.audit.models import Entry, Result
 from drcenter.jobs.models import Job, State
+from tests.backups.approving import second
 from tests.backups.scene import Scene, scene
 from tests.backups.typed import environment, identity_file, line, manage, terminal
+from tests.cast import PASSWORD, person
 from tests.live.running import wait_for
 
 __all__ = ["environment", "identity_file", "manage", "scene", "terminal"]
+ALONE = "It is night, and nobody else answers"
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -48,7 +52,8 @@ def test_recover_files_alone(scene: Scene, manage, identity_file: str) -> None:
 def test_recover_production_from_a_script(scene: Scene, manage, identity_file: str) -> None:
     before = scene.everything()
     scene.damage()
-    over = ("recover", "full", "shop", "--production", "--yes", "--identity-file", identity_file)
+    over = ("recover", "full", "shop", "--production", "--yes", "--identity-file", identity_file,
+            "--break-glass", ALONE)  # fmt: skip
     done = manage(*over, "--host", "elsewhere")
     assert done.returncode == 1
     assert "Type exactly: " in done.stderr
@@ -85,18 +90,29 @@ def test_a_source_that_was_deleted_here(scene: Scene, manage, identity_file: str
 def test_on_a_terminal_it_asks_and_shows_progress(scene: Scene, terminal) -> None:
     before = scene.everything()
     scene.damage()
+    person("otto", ["restore_production"])
     scene.commands(pause_command=[["sleep", "1.5"]])
     shell = terminal("recover", "full", "shop", "--production")
     shell.until("to overwrite it: ")
     shell.type(scene.typed)
     shell.until("Go on? [y/N] ")
     shell.type("y")
+    shell.until("Why? ")
+    shell.type("Rows were deleted")
+    shell.until("Your user name in the panel: ")
+    shell.type("otto")
+    shell.until("Password of otto: ")
+    shell.type(PASSWORD)
     shell.until("Identity (AGE-SECRET-KEY-…, empty for none): ")
     shell.type(scene.identity.reveal())
+    shell.until("It waits. ")
+    recovery = Recovery.objects.get()
+    assert recovery.requested_by == "otto"
+    approval.approve(recovery, user=second(), seen=recovery.digest)
     shell.until("\r  stop sleep 1.5")
     assert shell.end() == 0
     assert "succeeded." in shell.shown
-    assert scene.identity.reveal() not in shell.shown
+    assert scene.identity.reveal() not in shell.shown and PASSWORD not in shell.shown
     assert scene.everything() == before
     shell = terminal("recover", "full", "shop")
     shell.until("Go on? [y/N] ")
@@ -112,7 +128,7 @@ def test_ctrl_c_leads_back_in_order_and_no_secret_is_to_be_seen(
     damaged = scene.damage()
     scene.commands(pause_command=[scene.command("stop-web"), ["sleep", "60"]])
     shell = terminal("recover", "full", "shop", "--production", "--host", scene.database.build().host, "--yes",
-                     "--identity-file", identity_file)  # fmt: skip
+                     "--identity-file", identity_file, "--break-glass", ALONE)  # fmt: skip
     shell.until("stop sleep 60")
     assert scene.identity.reveal() not in everything_that_ps_shows()
     shell.process.send_signal(signal.SIGHUP)
@@ -145,7 +161,7 @@ def test_a_recovery_that_is_killed_is_lost_and_says_what_to_do(
 
     scene.commands(pause_command=[scene.command("stop-web"), ["sleep", "60"]])
     words = line("recover", "full", "shop", "--production", "--host", scene.database.build().host, "--yes",
-                 "--identity-file", identity_file)  # fmt: skip
+                 "--identity-file", identity_file, "--break-glass", ALONE)  # fmt: skip
     with subprocess.Popen(
         words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:

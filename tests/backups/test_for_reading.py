@@ -61,4 +61,4 @@ def test_alone_they_are_refused_over_production(told: Scene) -> None:
     with pytest.raises(OperationFailed, match="nothing to overwrite"):
         restore.describe_production(told.copy, alone)
     with pytest.raises(OperationFailed, match="nothing to overwrite"):
-        restore.request_production(told.copy, sources=alone, typed_host="x", requested_by="otto")
+        restore.request_production(told.copy, sources=alone, typed_host="x", requested_by="otto", user=None)

@@ -162,4 +162,6 @@ def _state(tmp_path) -> Path:
 
 def test_it_is_never_restored_over_itself(own_set, key) -> None:
     with pytest.raises(OperationFailed, match="over its own database"):
-        restore.request_production(own_set.copies.get(), sources=[], typed_host="x", requested_by="anna")
+        restore.request_production(
+            own_set.copies.get(), sources=[], typed_host="x", requested_by="anna", user=None
+        )

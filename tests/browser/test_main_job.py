@@ -81,7 +81,8 @@ def test_production_wants_the_host_typed(visit, operator, copy, database):
     page.get_by_role("checkbox").first.check()
     page.get_by_role("button", name="Show what will happen").click()
     page.fill("#id_typed_host", "wrong-host")
-    page.get_by_role("button", name="Overwrite production now").click()
+    page.fill("#id_reason", "Rows are gone")
+    page.get_by_role("button", name="Ask for approval").click()
     assert page.get_by_role("alert").first.is_visible()
     assert page.input_value("#id_typed_host") == "wrong-host"
     assert not Recovery.objects.exists()

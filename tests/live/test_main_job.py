@@ -84,7 +84,8 @@ def test_what_was_lost_comes_back_and_the_application_runs(
         destroy(application)
         assert answer(address)[0] == 500
         manage("recover", "full", "clinic", "--production", "--host", socket.gethostname(), "--yes",
-               "--without-safety-backup", "--identity-file", str(identity))  # fmt: skip
+               "--without-safety-backup", "--break-glass", "The whole application was deleted, and nobody answers",
+               "--identity-file", str(identity))  # fmt: skip
         assert answer(address) == (200, json.dumps(before, ensure_ascii=True, separators=(",", ":")))
         assert answer(f"{address}/calls/2400")[1] == transcript
     assert not (application / "app" / "Intruder.php").exists()

@@ -22,6 +22,7 @@ from drcenter.jobs import context as context_module
 from drcenter.jobs import work as edge
 from drcenter.jobs.work import run_job
 from drcenter.secrets import Secret
+from tests.backups.approving import carried_out, requester
 from tests.live.mariadb_fixtures import Database, database, mariadb_server
 from tests.live.postgresql_fixtures import rows
 
@@ -68,9 +69,9 @@ def over(taken: Set, key, **changes) -> Recovery:
     source = taken.system.sources.get()
     recovery = restore.request_production(
         taken.copies.get(), sources=[], typed_host=f"{source.system.slug}@{source.build().host}", requested_by="otto",
-        identity=Secret(key.identity), **changes,
+        user=requester(), **changes,
     )  # fmt: skip
-    run_job(recovery.job.pk)
+    run_job(carried_out(recovery, Secret(key.identity)).job.pk)
     return Recovery.objects.get(pk=recovery.pk)
 
 

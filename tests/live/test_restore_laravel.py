@@ -27,12 +27,14 @@ from drcenter.jobs.work import run_job
 from drcenter.management.demo.laravel import create
 from drcenter.secrets import Secret
 from drcenter.systems.models import System
+from tests.backups.approving import carried_out, requester
 from tests.live.laravel import answer, served
 from tests.live.mariadb_fixtures import mariadb_server
 
 __all__ = ["mariadb_server"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
+BROKEN = "Nobody else can be reached at this hour of the night"
 OWNER = "www-data"
 # What nobody backs up: made again by the framework, or the marker of maintenance mode itself.
 VOLATILE = ("storage/framework/", "storage/logs/", "bootstrap/cache/", "vendor/")
@@ -192,11 +194,11 @@ def restored(taken: Set, key, **changes) -> Recovery:
         taken.copies.get(),
         sources=[],
         typed_host=_hosts(taken),
-        requested_by="anna",
-        identity=Secret(key.identity),
+        requested_by="otto",
+        user=requester(),
         **changes,
     )
-    run_job(recovery.job.pk)
+    run_job(carried_out(recovery, Secret(key.identity)).job.pk)
     return Recovery.objects.get(pk=recovery.pk)
 
 
@@ -296,10 +298,10 @@ def test_a_locked_table_does_not_hang_for_ever(on_mariadb: Shop, mariadb_server,
     assert on_mariadb.rows() == rows
     assert not (on_mariadb.root / "storage" / "framework" / "down").exists()
     again = restore.request_production(
-        recovery.safety_set.copies.get(), sources=[], typed_host=_hosts(taken), requested_by="anna",
-        identity=Secret(key.identity),
+        recovery.safety_set.copies.get(), sources=[], typed_host=_hosts(taken), requested_by="otto",
+        user=requester(),
     )  # fmt: skip
-    run_job(again.job.pk)
+    run_job(carried_out(again, Secret(key.identity)).job.pk)
     assert Recovery.objects.get(pk=again.pk).state == Recovery.State.SUCCEEDED
     assert on_mariadb.rows() == rows
 
@@ -328,7 +330,7 @@ def test_an_application_too_broken_to_be_stopped_is_recovered_from_the_shell(
         assert answer(address)[0] != 200
         call_command(
             "recover", "full", taken.system.slug, "--production", "--host", _hosts(taken), "--yes",
-            "--identity-file", str(identity), "--without-stop",
+            "--identity-file", str(identity), "--without-stop", "--break-glass", BROKEN,
         )  # fmt: skip
         status, body = answer(address)
         assert (status, json.loads(body)["calls"]) == (200, 2500)

@@ -11,8 +11,8 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from backups.models import Copy, Recovery, Source
-from backups.recovery import beside, restore
-from backups.shell import cli
+from backups.recovery import begin, beside, identities, restore
+from backups.shell import cli, decisions, who
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import run_here
@@ -25,13 +25,15 @@ EPILOG = """
   manage.py recover full shop                        every source of the newest set beside the originals
   manage.py recover full shop --source db --beside db=shop_yesterday
   manage.py recover files shop --beside storage=/srv/restored
-  manage.py recover full shop --production           over production: shows the steps, asks for the host
-  manage.py recover full shop --production --host db1 --yes
+  manage.py recover full shop --production           over production: writes the plan down, waits for approval
+  manage.py recover approve 12                       a second person, with their login of the panel
+  manage.py recover list | show 12 | begin 12        plans; begin one that was approved
+  manage.py recover full shop --production --break-glass "why nobody else can be asked"
   manage.py recover full shop --set 20260102T030405Z-1a2b3c4d-a1 --identity-file /media/key/identity.txt
 
 It runs in this process: neither the panel nor a worker is needed. Ctrl-C stops it in order: what was
 overwritten is put back. A lost connection of the terminal stops nothing.
-Exit codes: 0 fine, 1 failed, 2 usage, 3 restored, but it differs from what the source held.
+Exit codes: 0 fine, 1 failed, 2 usage, 3 restored, but it differs from what the source held; or it waits for approval.
 """
 
 
@@ -46,12 +48,15 @@ class Command(BaseCommand):
                 name, help=text, description=text, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter
             )
             _arguments(act)
+        decisions.arguments(acts, EPILOG)
 
     def handle(self, *args: Any, **options: Any) -> None:
         # With --json nothing but the JSON goes to standard output.
         self._talk = self.stderr if options["json"] else self.stdout
         try:
-            code = self._recover(options)
+            code = (
+                decisions.run(self, options) if options["act"] in decisions.ACTS else self._recover(options)
+            )
         except OperationFailed as error:
             if not options["json"]:
                 raise cli.failed(error) from None
@@ -73,8 +78,13 @@ class Command(BaseCommand):
             self.stderr.write(self.style.WARNING(cli.told_damaged(broken)))
         sources = self._sources(copy, options)
         self._say_which(copy)
-        request = self._production if options["production"] else self._beside
-        recovery = request(copy, sources, options)
+        recovery = (self._production if options["production"] else self._beside)(copy, sources, options)
+        if recovery is None:
+            return cli.NEEDS_ATTENTION
+        return self.run(recovery, options)
+
+    def run(self, recovery: Recovery, options: dict[str, Any]) -> int:
+        """Run its job in this process, and say how it ended."""
         if recovery.job is None:
             raise OperationFailed(_("Its job is gone."))
         run_here(recovery.job, sys.stderr if options["json"] else sys.stdout, cli.actor())
@@ -130,19 +140,26 @@ class Command(BaseCommand):
                 copy, sources=sources, names=names, requested_by=cli.actor(), identity=identity
             )
 
-    def _production(self, copy: Copy, sources: list[Source], options: dict[str, Any]) -> Recovery:
+    def _production(self, copy: Copy, sources: list[Source], options: dict[str, Any]) -> Recovery | None:
+        """What begins now; None when its plan waits for approval."""
         skipped = {"skip_safety": options["without_safety_backup"], "skip_stop": options["without_stop"]}
-        steps = restore.describe_production(copy, sources, **skipped)
-        for number, line in enumerate(steps, 1):
+        for number, line in enumerate(restore.describe_production(copy, sources, **skipped), 1):
             self._talk.write(f"  {number}. {line}")
         typed = self._typed(copy, sources, options["host"])
         self._confirm(options)
+        reason = options["reason"] or options["break_glass"] or self.ask(_("Why? "))
+        user = who.asks(options, self.ask)
         identity = cli.identity_from(options["identity_file"], encrypted=copy.set.encrypted)
+        if copy.set.encrypted:
+            identities.check_fits(copy.set.recipients, identity)
+        recovery = restore.request_production(
+            copy, sources=sources, typed_host=typed, requested_by=user.get_username() if user else cli.actor(),
+            user=user, reason=reason, **skipped,
+        )  # fmt: skip
+        if not decisions.cleared(self._talk, recovery, user, options):
+            return None
         with kept_here():
-            return restore.request_production(
-                copy, sources=sources, typed_host=typed, requested_by=cli.actor(), identity=identity,
-                **skipped,
-            )  # fmt: skip
+            return begin.begin(recovery, actor=recovery.requested_by, identity=identity)
 
     def _typed(self, copy: Copy, sources: list[Source], host: str | None) -> str:
         """The system stands on the command line already: --host says the rest."""
@@ -151,13 +168,13 @@ class Command(BaseCommand):
             return ", ".join(word if "@" in word else f"{copy.set.system.slug}@{word}" for word in words)
         chosen, _left_out = restore.overwritable(restore.chosen_sources(copy, sources))
         wanted = ", ".join(restore.to_type(chosen))
-        return self._ask(_("Type %(words)s to overwrite it: ") % {"words": wanted})
+        return self.ask(_("Type %(words)s to overwrite it: ") % {"words": wanted})
 
     def _confirm(self, options: dict[str, Any]) -> None:
-        if not options["yes"] and self._ask(_("Go on? [y/N] ")).strip().lower() not in YES:
+        if not options["yes"] and self.ask(_("Go on? [y/N] ")).strip().lower() not in YES:
             raise CommandError(_("Nothing was done."), returncode=cli.FAILED)
 
-    def _ask(self, question: str) -> str:
+    def ask(self, question: str) -> str:
         if not sys.stdin.isatty():
             raise cli.usage(
                 _("There is no terminal to ask on: give --yes, and --host for a restore over production.")
@@ -208,6 +225,13 @@ def _arguments(act: ArgumentParser) -> None:
     act.add_argument("--without-safety-backup", action="store_true", help=_("for what is beyond saving"))
     act.add_argument("--without-stop", action="store_true",
                      help=_("do not run the stop commands: the application is stopped already, or too broken for it"))  # fmt: skip
+    act.add_argument("--reason", help=_("why, for the person who approves; asked for if missing"))
+    who.arguments(act)
+    act.add_argument("--break-glass", metavar="REASON",
+                     help=_("over production without a second person: all channels are told, and it is reviewed"))  # fmt: skip
+    act.add_argument(
+        "--no-wait", action="store_true", help=_("write the plan down, and do not wait for approval")
+    )
     act.add_argument("--identity-file", help=_("an age identity; asked for where there is a terminal"))
     act.add_argument("--yes", action="store_true", help=_("do not ask"))
     act.add_argument("--json", action="store_true", help=_("print the recovery as JSON at the end"))
@@ -216,8 +240,20 @@ def _arguments(act: ArgumentParser) -> None:
 def _refuse_contradictions(options: dict[str, Any]) -> None:
     if options["production"] and options["beside"]:
         raise cli.usage(_("Either --production or --beside, not both."))
-    of_production = ("host", "without_safety_backup", "without_stop")
+    of_production = (
+        "host",
+        "without_safety_backup",
+        "without_stop",
+        "break_glass",
+        "no_wait",
+        "reason",
+        "user",
+    )
     if not options["production"] and any(options[name] for name in of_production):
-        raise cli.usage(_("--host, --without-safety-backup and --without-stop go with --production."))
+        raise cli.usage(
+            _(
+                "--host, --without-safety-backup, --without-stop, --reason, --as, --break-glass and --no-wait go with --production."
+            )
+        )
     if bad := [pair for pair in options["beside"] if "=" not in pair]:
         raise cli.usage(_("Write --beside SOURCE=NAME, not %(pair)s.") % {"pair": bad[0]})

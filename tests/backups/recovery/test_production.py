@@ -18,6 +18,7 @@ from drcenter.audit.models import Entry, Result
 from drcenter.errors import OperationFailed
 from drcenter.jobs.models import State
 from drcenter.jobs.work import run_job
+from tests.backups.approving import carried_out, requester
 from tests.backups.overwriting import ALL, failing, steps
 from tests.backups.scene import Scene, flip, scene
 
@@ -47,10 +48,9 @@ def test_the_way_back_by_the_safety_set_works_later_too(scene: Scene) -> None:
     damaged = scene.damage()
     safety = scene.over().safety_set
     again = restore.request_production(
-        safety.copies.get(), sources=[], typed_host=scene.typed, requested_by="otto",
-        identity=scene.identity,
-    )  # fmt: skip
-    assert scene.ran(again).state == Recovery.State.SUCCEEDED
+        safety.copies.get(), sources=[], typed_host=scene.typed, requested_by="otto", user=requester()
+    )
+    assert scene.ran(carried_out(again, scene.identity)).state == Recovery.State.SUCCEEDED
     assert scene.everything() == damaged
 
 

@@ -41,14 +41,14 @@ class TestStoppedBefore:
         assert recovery.state == Recovery.State.CANCELLED
         assert run_job(recovery.job.pk) == "skipped"
 
-    @pytest.mark.parametrize("how", ["stopped while it waits", "a command is missing", "not encrypted"])
+    @pytest.mark.parametrize("how", ["stopped while it waits", "a command was changed", "not encrypted"])
     def test_no_identity_is_left_behind(self, scene: Scene, how: str) -> None:
         """Without ticks, on the shell, nobody else would remove it."""
-        if how == "a command is missing":
-            scene.commands(resume_command=[["no-such-tool-here"]])
         if how == "not encrypted":
             Set.objects.update(encrypted=False)
         recovery = scene.over(run=False)
+        if how == "a command was changed":
+            scene.commands(resume_command=[["no-such-tool-here"]])
         place = identities._place(recovery.job)
         assert place.exists()
         cancel(recovery.job, "otto") if how == "stopped while it waits" else scene.ran(recovery)

@@ -53,22 +53,27 @@ class TestNothingTouched:
     def test_an_identity_of_somebody_else(self, scene: Scene) -> None:
 
         other = Secret(str(pyrage.x25519.Identity.generate()))
-        recovery = scene.over(identity=other)
-        self.unharmed(scene, recovery, [])
-        assert "The identity does not fit" in recovery.message
-        assert other.reveal() not in str(vars(recovery))
+        error = self.not_begun(scene, identity=other)
+        assert "The identity does not fit" in error.message
+        assert other.reveal() not in f"{error} {vars(Recovery.objects.get())}"
 
     def test_no_identity(self, scene: Scene) -> None:
-        recovery = scene.over(identity=None)
-        self.unharmed(scene, recovery, [])
-        assert "recovery kit" in recovery.hint
+        assert "recovery kit" in self.not_begun(scene, identity=None).hint
+
+    def not_begun(self, scene: Scene, **changes) -> OperationFailed:
+        """The approval is not spent: what was wrong is put right, and it begins."""
+        with pytest.raises(OperationFailed) as caught:
+            scene.over(**changes)
+        recovery = Recovery.objects.get()
+        self.unharmed(scene, recovery, [], Recovery.State.APPROVED)
+        assert recovery.job is None
+        return caught.value
 
     @pytest.mark.parametrize("which", ["pause_command", "after_restore_command", "resume_command"])
     def test_a_command_that_does_not_exist_is_met_before_any_runs(self, scene: Scene, which: str) -> None:
         scene.commands(**{which: [scene.command("first"), ["no-such-tool-here", "up"]]})
-        recovery = scene.over()
-        self.unharmed(scene, recovery, [])
-        assert "no-such-tool-here up: The tool no-such-tool-here is not installed." in recovery.message
+        error = self.not_begun(scene)
+        assert "no-such-tool-here up: The tool no-such-tool-here is not installed." in error.message
 
     def test_the_second_stop_command_fails(self, scene: Scene) -> None:
         damaged = scene.damage()

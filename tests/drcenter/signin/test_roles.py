@@ -29,7 +29,7 @@ def documented() -> dict[str, dict[str, bool]]:
     table = {}
     for line in PAGE.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) == 6 and cells[2] in {"yes", ""}:
+        if len(cells) == 7 and cells[2] in {"yes", ""}:
             names = re.findall(r"`([a-z_]+\.[a-z_]+)`", cells[0])
             verbs = ("add_", "change_", "delete_") if "*add*" in cells[0] else ("",)
             for name in names:
@@ -37,7 +37,7 @@ def documented() -> dict[str, dict[str, bool]]:
                 for verb in verbs:
                     marks = (cell == "yes" for cell in cells[2:])
                     table[f"{app}.{verb}{rest}"] = dict(
-                        zip(("viewer", "operator", "restorer", "planner"), marks, strict=True)
+                        zip(("viewer", "operator", "restorer", "approver", "planner"), marks, strict=True)
                     )
     return table
 
@@ -63,7 +63,7 @@ def test_acts_of_the_code_are_rights_that_exist():
 
 def test_the_groups_are_there_after_migrating_and_see_no_users():
     assert sorted(Group.objects.values_list("name", flat=True)) == [
-        "Administrator of plans", "Operator", "Restorer", "Viewer",
+        "Administrator of plans", "Approver of recoveries", "Operator", "Restorer", "Viewer",
     ]  # fmt: skip
     vera = User.objects.create_user("vera", is_staff=True)
     vera.groups.add(Group.objects.get(name="Viewer"))
@@ -91,6 +91,7 @@ def test_what_people_change_stays_and_what_is_new_comes():
         call_command("migrate", verbosity=0, interactive=False)
     assert sorted(Group.objects.values_list("name", flat=True)) == [
         "Administrator of plans",
+        "Approver of recoveries",
         "Night shift",
         "Viewer",
     ]
