@@ -36,6 +36,7 @@ PACKAGES = {
     "mariadb": "mariadb-client", "mariadb-dump": "mariadb-client", "mysqldump": "mariadb-client",
     "mariadb-binlog": "mariadb-client",
     "mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server",
+    "mariabackup": "mariadb-backup", "mbstream": "mariadb-backup",
     "pg_dump": "postgresql-client", "psql": "postgresql-client", "pg_dumpall": "postgresql-client",
     "pg_basebackup": "postgresql-client", "pg_receivewal": "postgresql-client",
     "initdb": "postgresql", "postgres": "postgresql",

@@ -134,12 +134,12 @@ def denied(error: pymysql.err.Error) -> bool:
 
 def dump_tool() -> Tool:
     """mariadb-dump or mysqldump, whichever is installed. Raises OperationFailed with the package."""
-    return _described(find(tool_names()[0]))
+    return described(find(tool_names()[0]))
 
 
 def client_tool() -> Tool:
     """mariadb or mysql, whichever is installed. Raises OperationFailed with the package."""
-    return _described(find(tool_names()[1]))
+    return described(find(tool_names()[1]))
 
 
 def tool_names() -> tuple[str, str]:
@@ -156,8 +156,10 @@ def _installed(*names: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _described(path: str) -> Tool:
-    version = parse_version(run(Command((path, "--no-defaults", "--version")), timeout=30).stdout.decode())
+def described(path: str) -> Tool:
+    said = run(Command((path, "--no-defaults", "--version")), timeout=30)
+    # mariabackup says it on standard error.
+    version = parse_version(said.stdout.decode() or said.stderr)
     text = run(Command((path, "--no-defaults", "--help")), timeout=30).stdout.decode(errors="replace")
     options = frozenset(re.findall(r"^\s+(?:-\w, )?(--[a-z][a-z-]*)", text, re.MULTILINE))
     return Tool(os.path.basename(path), version.flavour, version.number, options)

@@ -138,7 +138,7 @@ def private_server(
             "The installed server is MySQL; only MariaDB can be started here.", permanent=True
         )
     user = service_user()
-    with _placed(directory, user, keep=keep) as place, _socket_directory(place, user) as sockets:
+    with placed(directory, user, keep=keep) as place, socket_directory(place, user) as sockets:
         _install(place, user, settings or {})
         password = Secret(secrets.token_urlsafe(24))
         _write_init_file(place, password, user)
@@ -161,7 +161,7 @@ def service_user() -> str | None:
 
 
 @contextlib.contextmanager
-def _placed(directory: Path | None, user: str | None, *, keep: bool) -> Iterator[Path]:
+def placed(directory: Path | None, user: str | None, *, keep: bool) -> Iterator[Path]:
     """The directory of the server, owned by its user; below /var/tmp when that user cannot get in."""
     if directory is None or (user and not _reachable(directory.absolute().parent)):
         if keep:
@@ -169,12 +169,12 @@ def _placed(directory: Path | None, user: str | None, *, keep: bool) -> Iterator
                 f"The user {user} cannot reach {directory}.", "Choose a place it can enter."
             )
         with held_directory(*MARIADB) as place:
-            _own(place, user)
+            own(place, user)
             yield place
         return
     place = directory.absolute()
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _own(place, user)
+    own(place, user)
     try:
         yield place
     finally:
@@ -191,7 +191,8 @@ def _reachable(directory: Path) -> bool:
     )
 
 
-def _own(path: Path, user: str | None) -> None:
+def own(path: Path, user: str | None) -> None:
+    """Give `path` to whom the server runs as."""
     if user is not None:
         account = pwd.getpwnam(user)
         os.chown(path, account.pw_uid, account.pw_gid)
@@ -207,13 +208,13 @@ def _empty(place: Path) -> None:
 
 
 @contextlib.contextmanager
-def _socket_directory(place: Path, user: str | None) -> Iterator[Path]:
+def socket_directory(place: Path, user: str | None) -> Iterator[Path]:
     """Where the socket stands: a short path, because a socket's address has room for 107 bytes."""
     if len(os.fsencode(place / "mariadb.sock")) <= LONGEST_SOCKET_PATH:
         yield place
         return
     with tempfile.TemporaryDirectory(prefix="drc-", dir="/tmp") as short:
-        _own(Path(short), user)
+        own(Path(short), user)
         yield Path(short)
 
 
@@ -221,13 +222,13 @@ def _install(place: Path, user: str | None, settings: Mapping[str, str]) -> None
     """Create the system tables, unless the directory has them from the last time."""
     temporary = place / "tmp"
     temporary.mkdir(mode=0o700, exist_ok=True)
-    _own(temporary, user)
+    own(temporary, user)
     # What LOAD DATA, LOAD_FILE and INTO OUTFILE may reach: nothing. Root's own, where we are root.
     (place / "no-files").mkdir(mode=0o711, exist_ok=True)
     if (place / "data" / "mysql").is_dir():
         return
     (place / "data").mkdir(mode=0o700)
-    _own(place / "data", user)
+    own(place / "data", user)
     # These two are fixed in the files when they are created.
     fixed = [f"--{name}={settings[name]}" for name in FIXED_SETTINGS if name in settings]
     argv = (
@@ -240,10 +241,15 @@ def _install(place: Path, user: str | None, settings: Mapping[str, str]) -> None
 FIXED_SETTINGS = ("lower-case-table-names", "innodb-page-size")
 
 
+def hash_of(password: Secret) -> str:
+    """As the server keeps it (mysql_native_password)."""
+    inner = hashlib.sha1(password.reveal().encode(), usedforsecurity=False).digest()
+    return "*" + hashlib.sha1(inner, usedforsecurity=False).hexdigest().upper()
+
+
 def _write_init_file(place: Path, password: Secret, user: str | None) -> None:
     """What the server runs before it lets anybody in: root's new password, as its hash only."""
-    inner = hashlib.sha1(password.reveal().encode(), usedforsecurity=False).digest()
-    digest = "*" + hashlib.sha1(inner, usedforsecurity=False).hexdigest().upper()
+    digest = hash_of(password)
     path = place / "init.sql"
     # The installation makes root on localhost, 127.0.0.1, ::1 and the machine's name; one is enough.
     path.write_text(
@@ -255,7 +261,7 @@ def _write_init_file(place: Path, password: Secret, user: str | None) -> None:
         "GRANT PROXY ON ''@'%' TO 'root'@'127.0.0.1' WITH GRANT OPTION;\n"
     )
     path.chmod(0o600)
-    _own(path, user)
+    own(path, user)
 
 
 def _arguments(
@@ -289,7 +295,7 @@ def _started(  # noqa: PLR0913 - one call
             path = str(sockets / "mariadb.sock")
             server = Server("127.0.0.1", port, path, "root", password, place, child.pid)
             try:
-                _wait_until_ready(child, server)
+                wait_until_ready(child, server)
             except OperationFailed:
                 if attempt < ATTEMPTS and "Address already in use" in child.stderr:
                     continue  # Somebody else took the port between our look and the start.
@@ -320,7 +326,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_ready(child: Child, server: Server) -> None:
+def wait_until_ready(child: Child, server: Server) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if child.code is not None:

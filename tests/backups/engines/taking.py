@@ -1,12 +1,12 @@
 """Taking and restoring with an engine, in memory: what the product's runner does, as short as can be."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
 from backups.engines.base import Engine, Finding, PartSpec
 from backups.witness import Witness
-from drcenter.process import Command, run
+from drcenter.process import Command, fed, run, start
 
 BLOCK = 1 << 20
 
@@ -24,16 +24,21 @@ class Taken:
 
 def produced(spec: PartSpec) -> bytes:
     """The plain bytes of a part."""
-    data = b""
+    data, watch = b"", spec.watch
     for producer in spec.producers:
-        if isinstance(producer, Command):
-            data += run(producer).stdout
-        else:
-            data += b"".join(producer())
+        for block in _blocks(producer) if isinstance(producer, Command) else producer():
+            data += block
+            if watch is not None and watch(block):
+                watch = None
     assert len(data) >= spec.smallest
-    if spec.watch is not None:
-        any(spec.watch(data[at : at + BLOCK]) for at in range(0, len(data), BLOCK))
     return data
+
+
+def _blocks(command: Command) -> Iterator[bytes]:
+    with start(command) as child, fed(child):
+        while block := child.stdout.read(BLOCK):
+            yield block
+        child.wait_good()
 
 
 def take(engine: Engine, between=None) -> Taken:

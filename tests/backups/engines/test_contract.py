@@ -25,6 +25,7 @@ SAMPLES = {
     "git": ({"path": "PLACE/repository"}, [("status", "txt"), ("unpushed", "bundle")]),
     "information": ({"directory": "PLACE/information", "leave_out": ["npm-global"]}, [("packages", "txt")]),
     "mariadb": ({"user": "app", "password": REFERENCE, "database": "app"}, [("accounts", "sql"), ("database", "sql")]),
+    "mariadb_physical": ({"user": "app", "password": REFERENCE}, []),
     "mariadb_schema": ({"user": "app", "password": REFERENCE, "database": "app"},
                        [("database", "sql"), ("statistics", "json")]),
     "postgresql_schema": ({"host": "db", "user": "app", "password": REFERENCE, "database": "app"},
