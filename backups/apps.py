@@ -15,7 +15,7 @@ class BackupsConfig(AppConfig):
         from backups import checks, due, leftovers, own, rebuild, verify, watch
         from backups.keep import pins, prune, sweep
         from backups.models.profile import ensure_built_in
-        from backups.places import copies
+        from backups.places import copies, mending
         from backups.recovery import approval, break_glass, identities, kinds, restore
         from backups.storage import generation
         from backups.takes import take
@@ -31,6 +31,7 @@ class BackupsConfig(AppConfig):
         )
         register_kind(prune.KIND, prune.prune_job)
         register_kind(copies.KIND, copies.copy_job, ended=copies.ended)
+        register_kind(mending.KIND, mending.mend_job, cluster="short")
         register_kind(sweep.LOOK, sweep.look_job)
         register_kind(sweep.KIND, sweep.sweep_job)
         register_kind(pins.KIND, pins.store_job, cluster="short")

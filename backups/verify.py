@@ -83,13 +83,17 @@ def _verify(context: JobContext, verification: Verification, keys: list[pyrage.x
         verification.copy.destination.build(Role.READ), one.prefix, keys if one.encrypted else []
     )
     context.phase(_("looking at the store"))
-    companions.check_there(copy, one)
+    spoiled: set[str] = set()
+    companions.check_there(copy, one, spoiled.add)
     for part in parts:
         with chains.naming_link(part.key):
             readback.check_stored(copy, part)
     if wanted == RANK[Level.STORED]:
+        # What was found changed is not read again now.
+        _note_spoiled(verification, spoiled.union(verification.copy.spoiled))
         return _conclude_good(context, verification, Level.STORED)
-    digest = companions.check_digests(copy, one)
+    digest = companions.check_digests(copy, one, spoiled.add)
+    _note_spoiled(verification, spoiled)
     if one.encrypted and not keys:
         return _digests_only(context, verification, copy, parts)
     identities.needed(one.recipients, keys)
@@ -101,6 +105,19 @@ def _verify(context: JobContext, verification: Verification, keys: list[pyrage.x
         return _conclude_good(context, verification, Level.INTACT)
     content = chains.whole(copy, one, details.read(copy, encrypted=one.encrypted, stored_sha256=digest))
     return _prove(context, verification, copy, content)
+
+
+def _note_spoiled(verification: Verification, names: set[str]) -> None:
+    """What people need to restore without this product is damaged: told loudly, and the data stay what they are."""
+    copy, found = verification.copy, sorted(names)
+    fresh = set(found) - set(copy.spoiled)
+    copy.spoiled = found
+    with transaction.atomic():
+        Copy.objects.filter(pk=copy.pk).update(spoiled=found)
+        if fresh:
+            record(verification.requested_by, "backups.copy.spoiled", copy, names=found)
+            title = format_lazy(gettext_lazy("{copy}: damaged beside the data: {names}"), copy=copy, names=", ".join(found))  # fmt: skip
+            tell(Event.WARNING, title, companions.SPOILED)
 
 
 def _prove(

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_noop
 WITH_NAMES = (
     gettext_noop("Back up %(plan)s"),
     gettext_noop("Verify %(copy)s"),
+    gettext_noop("Write again what is damaged beside %(copy)s"),
     gettext_noop("Restore %(set)s %(place)s"),
     gettext_noop("Rebuild the catalogue from %(destination)s"),
     gettext_noop("Make up for copies at %(destination)s"),

@@ -12,6 +12,7 @@ from backups.admin.identity import IdentityField
 from backups.admin.places import destination_target, source_target
 from backups.admin.verdicts import copy_verdict
 from backups.models import Copy, Level, Plan, Set
+from backups.places import mending
 from backups.takes import take
 from drcenter import permissions
 from drcenter.panel import words
@@ -95,6 +96,31 @@ class CopyAct(ActPage):
 
     def facts(self) -> list[Fact]:
         return self.about_copy()
+
+
+class Mend(CopyAct):
+    permission = permissions.VERIFY_SET
+    action = "backups.mend.request"
+
+    def title(self) -> str:
+        return _("Write again what is damaged beside the data: %(copy)s") % {"copy": self.row}
+
+    def submit_label(self) -> str:
+        return _("Write again")
+
+    def steps(self) -> list[str]:
+        return [
+            _(
+                "Look for the bytes that were published and signed: in other copies, or made anew from the manifest."
+            ),
+            _("Write them in the place of: %(names)s. Nothing else of the copy is touched.")
+            % {"names": ", ".join(self.row.spoiled) or _("nothing")},
+        ]
+
+    def perform(self, form: Any) -> str:
+        job = mending.request(self.row, requested_by=self.actor)
+        messages.success(self.request, _("It was requested."))
+        return address(job)
 
 
 class VerifyForm(PanelForm):

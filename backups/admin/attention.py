@@ -9,8 +9,10 @@ from django.utils.translation import gettext as _
 
 from backups import standing, watch_stores
 from backups.admin.notices import of_approvals, of_house, of_rule
+from backups.admin.verdicts import spoiled
 from backups.keep import retention_words
 from backups.models import Canary, Copy, Destination, Freeze, Lock, Plan, Recovery, RecoveryKey
+from backups.storage.companions import SPOILED
 from drcenter.jobs.models import Job, State
 from drcenter.jobs.pulse import TICKS, silent
 from drcenter.panel import words
@@ -31,6 +33,7 @@ def attention(systems: list[standing.SystemStanding], now: datetime) -> list[Not
         *of_approvals(),
         *_stopped_applications(),
         *_damaged(),
+        *_spoiled(),
         *_put_back(),
         *_frozen(),
     ]
@@ -129,6 +132,13 @@ def _damaged() -> Iterator[Notice]:
             copy.message or _("Restore from another copy, and take a new backup."),
             link=Link(_("Copy"), address(copy)),
         )
+
+
+def _spoiled() -> Iterator[Notice]:
+    """Copies whose data are good, and whose script or guide is not."""
+    copies = Copy.objects.filter(state=Copy.State.COMPLETE).exclude(spoiled=[])
+    for copy in copies.select_related("set__system", "destination")[:10]:
+        yield Notice(f"{copy}: {spoiled(copy)}", str(SPOILED), Tone.WARN, Link(_("Copy"), address(copy)))
 
 
 def _frozen() -> Iterator[Notice]:

@@ -1,5 +1,6 @@
 """The page of a set, and of one copy: how good it is, what is in it, where it lies, what can be done with it."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
-from backups.admin.acts import Verify
+from backups.admin.acts import Mend, Verify
 from backups.admin.copying import CopyTo
 from backups.admin.pins import PAGES, pin_button, pin_notices, pins_table
 from backups.admin.places import destination_target
@@ -24,9 +25,10 @@ from backups.admin.tables import (
     recoveries_table,
     verifications_table,
 )
-from backups.admin.verdicts import copy_verdict, level_verdict, lock_verdict, set_verdict
+from backups.admin.verdicts import copy_verdict, level_verdict, lock_verdict, set_verdict, spoiled
 from backups.models import Copy, Destination, Lock, Recovery, Set, Verification
 from backups.models.level import RANK
+from backups.storage.companions import SPOILED
 from backups.storage.spread import rounded_up
 from drcenter import permissions
 from drcenter.jobs.admin import cancel_button, outcome
@@ -43,7 +45,7 @@ def copy_buttons(request: HttpRequest, copy: Copy) -> list[Button]:
     """What this person may have done with this copy."""
     if copy.set.state != Set.State.COMPLETE:
         return []
-    acts = (
+    acts: tuple[tuple[str, Button], ...] = (
         (permissions.VERIFY_SET, Button(_("Verify"), address(copy, "verify"), "fact_check")),
         (
             permissions.RESTORE_BESIDE,
@@ -56,9 +58,16 @@ def copy_buttons(request: HttpRequest, copy: Copy) -> list[Button]:
             ),
         ),
     )
+    if copy.spoiled:
+        acts = (*acts, (permissions.VERIFY_SET, Button(_("Write again"), address(copy, "mend"), "healing")))
     # A damaged copy can be looked at again, never restored from.
     open_to = {Copy.State.COMPLETE: acts, Copy.State.DAMAGED: acts[:1]}.get(Copy.State(copy.state), ())
     return [button for permission, button in open_to if permissions.may(request, permission)]
+
+
+def spoiled_notices(copies: Iterable[Copy]) -> list[Notice]:
+    """Loud, since somebody without this product would run what is damaged; the data can be restored."""
+    return [Notice(f"{copy}: {spoiled(copy)}", str(SPOILED)) for copy in copies if spoiled(copy)]
 
 
 def best_copy(row: Set) -> Copy | None:
@@ -140,6 +149,7 @@ class SetAdmin(RecordAdmin):
             notices=[
                 *_partial_notices(obj),
                 *outcome(obj),
+                *spoiled_notices(copies),
                 *pin_notices(obj),
                 *finding_notices(obj.findings),
                 *_encryption_notices(obj),
@@ -280,7 +290,12 @@ class CopyAdmin(RecordAdmin):
         return obj.set.system.time_zone
 
     def get_urls(self) -> list[URLPattern]:
-        pages = (("verify", Verify), ("beside", RestoreBeside), ("production", RestoreProduction))
+        pages = (
+            ("verify", Verify),
+            ("beside", RestoreBeside),
+            ("production", RestoreProduction),
+            ("mend", Mend),
+        )
         own = [
             path(
                 f"<int:pk>/{name}/",
@@ -305,7 +320,11 @@ class CopyAdmin(RecordAdmin):
         ]
         return Record(
             verdict=copy_verdict(obj),
-            notices=[*([Notice(obj.message)] if obj.message else []), *_lock_notices(obj)],
+            notices=[
+                *([Notice(obj.message)] if obj.message else []),
+                *spoiled_notices([obj]),
+                *_lock_notices(obj),
+            ],
             facts=facts,
             buttons=copy_buttons(request, obj) + cancel_button(request, job),
             tables=[verifications_table(checks), recoveries_table(restores)],

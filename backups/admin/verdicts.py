@@ -1,5 +1,6 @@
 """States and levels in words, colours and icons: the same on every page."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from django.utils import timezone
@@ -110,9 +111,23 @@ def set_verdict(row: Set) -> Verdict:
 
 def copy_verdict(row: Copy) -> Verdict:
     if row.state == Copy.State.COMPLETE and row.level:
-        return level_verdict(row.level)
+        verdict = level_verdict(row.level)
+        return (
+            replace(verdict, tone=Tone.WARN, icon="warning", sentence=spoiled(row))
+            if row.spoiled
+            else verdict
+        )
     tone, icon = COPIES[Copy.State(row.state)]
     return Verdict(row.get_state_display(), tone, icon, shown(row.message))
+
+
+def spoiled(row: Copy) -> str:
+    """What is damaged beside the data of the copy, in a sentence; "" if nothing is known to be."""
+    if not row.spoiled or row.state != Copy.State.COMPLETE:
+        return ""
+    return _("The data are good, but damaged or missing beside them: %(names)s.") % {
+        "names": ", ".join(row.spoiled)
+    }
 
 
 def lock_verdict(row: Copy, now: datetime) -> Verdict | None:

@@ -227,6 +227,9 @@ class Copy(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.WRITING)
     level = models.CharField(_("level"), max_length=10, choices=Level.choices, blank=True)
     message = models.TextField(_("message"), blank=True)
+    # Names of objects that people and a restore without this product need (restore.sh, RESTORE.md, log.txt), and that
+    # were damaged or missing when they were last looked at. The data are as good as `level` says.
+    spoiled = models.JSONField(_("damaged beside the data"), default=list, blank=True, editable=False)
     verified_at = models.DateTimeField(_("last verified"), null=True, blank=True)
     # The job that makes up for it.
     job = models.ForeignKey(

@@ -17,7 +17,7 @@ from backups.models import Copy, Destination, Level, Part, Set, Verification
 from backups.models.level import RANK, lower
 from backups.rebuild.read import Kind, Reading
 from backups.rebuild.systems import Systems
-from backups.storage import recording
+from backups.storage import companions, recording
 from backups.storage.layout import Manifest
 from backups.storage.records import Record
 from backups.storage.references import owner_of
@@ -266,6 +266,7 @@ class Rows:
             ):  # Of a folder that was copied by hand: of another place.
                 _set(copy, record.public.get("copy"), recording.COPY[0])
                 _set(copy, (private or {}).get("copy"), recording.COPY[1])
+                copy.spoiled = companions.known(copy.spoiled)
                 copy.recorded_at = record.at
         if reading.damage or reading.folder.hidden:
             copy.state, copy.level = Copy.State.DAMAGED, ""
@@ -308,7 +309,9 @@ class Rows:
         Set.objects.bulk_create(batch.sets)
         Part.objects.bulk_create(batch.parts)
         Copy.objects.bulk_create(batch.copies)
-        Copy.objects.bulk_update(batch.mended, ["state", "level", "message", "verified_at", "recorded_at"])
+        Copy.objects.bulk_update(
+            batch.mended, ["state", "level", "message", "spoiled", "verified_at", "recorded_at"]
+        )
         Verification.objects.bulk_create(batch.verifications)
         for one, reading in batch.pinned:
             for copy in Copy.objects.filter(set=one, destination=self.destination).select_related("set"):

@@ -247,8 +247,11 @@ def _check_parts(recovering: Recovering) -> None:
     """Nothing is touched before all that will be written, and what it will be compared with, is known to be good."""
     copy, one = recovering.readable, recovering.set
     try:
-        companions.check_there(copy, one, recovering.warn)
-        digest = companions.check_digests(copy, one, recovering.warn)
+        spoiled: set[str] = set()
+        companions.check_there(copy, one, spoiled.add)
+        digest = companions.check_digests(copy, one, spoiled.add)
+        for name in sorted(spoiled):
+            recovering.warn(companions.told(name))
         content = details.read(copy, encrypted=one.encrypted, stored_sha256=digest)
         recovering.details = chains.whole(copy, one, content)
     except Damaged as error:

@@ -1,4 +1,5 @@
-"""`manage.py backup copy`: a set, or the newest good ones of a system, to another destination."""
+"""`manage.py backup copy`: a set, or the newest good ones of a system, to another destination; `mend`: what is damaged
+beside the data of a copy."""
 
 import sys
 from argparse import ArgumentParser
@@ -8,8 +9,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from backups.models import Copy, Destination
-from backups.places import copies
+from backups.places import copies, mending
 from backups.shell import cli
+from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import run_here
 from drcenter.jobs.models import Job, State
@@ -25,6 +27,30 @@ def add_arguments(act: Callable[[str, str], ArgumentParser]) -> None:
         "--newest", type=int, metavar="N", help=_("the newest N good sets of every plan of the system")
     )
     parser.add_argument("--queue", action="store_true", help=_("leave it to the workers, and do not wait"))
+    mending_again = act("mend", _("write again what is damaged beside the data of a copy"))
+    mending_again.add_argument("set", help=_("SYSTEM/SET, or SYSTEM for its newest set"))
+    mending_again.add_argument("--destination", help=_("which copy (default: all of them)"))
+
+
+def mend(options: dict[str, Any]) -> int:
+    """Every copy of the set of which something beside the data is known to be damaged, or the one that is named."""
+    one = cli.set_named(options["set"])
+    named = cli.copy_of(one, options["destination"]) if options["destination"] else None
+    found = [named] if named else list(one.copies.filter(state=Copy.State.COMPLETE).exclude(spoiled=[]))
+    if not found:
+        raise OperationFailed(
+            _("Nothing beside the data of this set is known to be damaged."),
+            _("Verify it first: that looks at it again."), permanent=True,
+        )  # fmt: skip
+    code = cli.FINE
+    for copy in found:
+        with kept_here():
+            job = mending.request(copy, requested_by=cli.actor())
+        job = run_here(job, sys.stdout, cli.actor())
+        if job.state != State.SUCCEEDED:
+            sys.stderr.write(f"{copy}: {shown(job.message)} {shown(job.hint)}".strip() + "\n")
+            code = cli.FAILED
+    return code
 
 
 def run(options: dict[str, Any]) -> int:

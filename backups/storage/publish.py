@@ -5,6 +5,7 @@ import io
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -104,12 +105,12 @@ def _known(taking: Taking) -> guide.Known:
     if not taking.set.encrypted:
         open_places = {name: str(source["place"]) for name, source in taking.sources.items()}
     names = plan.destinations.filter(enabled=True).order_by("name").values_list("name", flat=True)
-    return guide.Known(open_places, tuple(names), _last_proof(plan))
+    return guide.Known(open_places, tuple(names), last_proof(plan))
 
 
-def _last_proof(plan: Plan) -> tuple[float, int] | None:
-    """Seconds of the restores of the newest proof of the plan, and the size of its set."""
-    proofs = Verification.objects.filter(copy__set__plan=plan, reached=Level.PROVEN)
+def last_proof(plan: Plan, **before: Any) -> tuple[float, int] | None:
+    """Seconds of the restores of the newest proof of the plan (among those that fit `before`), and the size of its set."""
+    proofs = Verification.objects.filter(copy__set__plan=plan, reached=Level.PROVEN, **before)
     newest = proofs.select_related("copy__set").order_by("-id").first()
     if newest is None:
         return None

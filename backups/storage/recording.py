@@ -85,7 +85,7 @@ SET = (
     ("planned_at", "created_at", "finished_at", "level", "capped", "apart"),
     ("level_reason", "findings", "timings", "moments", "spread", "partial", "tables", "message", "hint"),
 )
-COPY = (("state", "level", "verified_at"), ("message",))
+COPY = (("state", "level", "verified_at", "spoiled"), ("message",))
 VERIFICATION = (
     ("wanted", "reached", "state", "created_at", "started_at", "finished_at"),
     ("requested_by", "message", "hint", "differences", "facts"),

@@ -121,14 +121,14 @@ class TestDamage:
         self.damaged(copy, level, "parts/01-database", key.identity)
 
     @pytest.mark.parametrize(
-        "name", ["manifest.json", "checksums.txt", "checksums.txt.sig", "details.json.zst.age", "restore.sh"]
+        "name", ["manifest.json", "checksums.txt", "checksums.txt.sig", "details.json.zst.age"]
     )
     def test_what_belongs_to_a_set_is_missing(self, copy, key, name) -> None:
         path_of(copy, name).unlink()
         self.damaged(copy, "stored", name, None)
 
     @pytest.mark.parametrize(
-        "name", ["manifest.json", "checksums.txt", "checksums.txt.sig", "details.json.zst.age", "restore.sh"]
+        "name", ["manifest.json", "checksums.txt", "checksums.txt.sig", "details.json.zst.age"]
     )
     def test_what_belongs_to_a_set_was_changed(self, copy, key, name) -> None:
         flip(path_of(copy, name))

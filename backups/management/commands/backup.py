@@ -18,7 +18,7 @@ from backups.rebuild import shell as rebuild_shell
 from backups.shell import cli, cli_copies, cli_destinations, cli_retention
 from backups.shell.waiting import shortfall, wait_for
 from backups.status import damage, damaged, report
-from backups.storage import trace
+from backups.storage import companions, trace
 from backups.takes import estimate, take
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
@@ -41,6 +41,7 @@ EPILOG = """
   manage.py backup status [--json]               exit code 3 when something is overdue or not good enough
   manage.py backup verify shop --level proven    the newest set of shop
   manage.py backup verify --all --level intact
+  manage.py backup mend SYSTEM/SET [--destination NAME]   write restore.sh and RESTORE.md again where they are damaged
   manage.py backup succession [SYSTEM] [--destination NAME]   exit code 3 when something was put back or made anew
   manage.py backup prune --dry-run [SYSTEM]      what retention would remove, and why every other set stays
   manage.py backup prune [SYSTEM]                exit code 3 when it has stopped itself
@@ -120,6 +121,7 @@ class Command(BaseCommand):
             "verify": self._verify,
             "rebuild-catalog": rebuild_shell.run,
             "copy": cli_copies.run,
+            "mend": cli_copies.mend,
         }
         more = cli_retention.ACTS | cli_destinations.ACTS
         acts |= {name: partial(act, self.stdout) for name, act in more.items()}
@@ -301,7 +303,11 @@ class Command(BaseCommand):
         )
         for difference in wanted.differences:
             self.stdout.write(f"  {difference}")
-        good = {Verification.State.PASSED: cli.FINE, Verification.State.UNDECIDED: cli.NEEDS_ATTENTION}
+        copy.refresh_from_db(fields=["spoiled"])
+        if copy.spoiled:
+            self.stderr.write(self.style.ERROR(f"{copy}: {', '.join(copy.spoiled)}. {companions.SPOILED}"))
+        passed = cli.NEEDS_ATTENTION if copy.spoiled else cli.FINE
+        good = {Verification.State.PASSED: passed, Verification.State.UNDECIDED: cli.NEEDS_ATTENTION}
         return good.get(Verification.State(wanted.state), cli.FAILED)
 
 
