@@ -26,6 +26,8 @@ from backups.destinations.base import Destination, NotThere, Reader, Space, Stor
 from drcenter.errors import OperationFailed
 
 BLOCK = 1 << 20
+# More than the stream gives at once: what it has to cut, it has to copy.
+AT_ONCE = 4 << 20
 MARKER = f"{RESERVED}-destination"
 TEMPORARY = f"{RESERVED}-unfinished-"
 HINTS = {
@@ -258,7 +260,7 @@ def _explained(what: str, key: str | None = None) -> Iterator[None]:
 def _fill(temporary: Path, stream: Reader, key: str) -> None:
     """Write all of `stream` and wait until the disk has it. What the stream raises passes on as it is."""
     with temporary.open("r+b", buffering=0) as file:
-        while block := stream.read(BLOCK):
+        while block := stream.read(AT_ONCE):
             with _explained(f"{key} cannot be written"):
                 _write_all(file, block)
         with _explained(f"{key} cannot be written"):

@@ -53,6 +53,17 @@ def contents_of(
                 yield entry, None, f"{UNREADABLE}: {error.strerror}"
 
 
+def _alike_together(entries: list[Entry]) -> list[bytes]:
+    """The paths of `entries`, directories first, then by extension: what is alike packs better beside each other, and
+    what is packed already (photographs) is passed by in one go."""
+    return [entry.path for entry in sorted(entries, key=_kind)]
+
+
+def _kind(entry: Entry) -> tuple[bool, bytes]:
+    name = entry.path.rpartition(b"/")[2]
+    return not stat.S_ISDIR(entry.status.st_mode), name.rpartition(b".")[2]
+
+
 class LinkGroups:
     """Which names of a tree are the same file, gathered while somebody walks it."""
 
@@ -164,16 +175,16 @@ class TreeSnapshot(Snapshot):
         """The list for tar, which works while it grows; asked for again when the part is."""
         self._expected.clear()
         self._reasons.clear()
-        batch = []
+        batch: list[Entry] = []
         for entry in self._groups.remembering(self._tree.walk()):
             if not self._noted(entry):
                 continue
             self._expected[entry.path] = signature(entry.status)
-            batch.append(entry.path)
+            batch.append(entry)
             if len(batch) == BATCH:
-                yield list_of(batch)
+                yield list_of(_alike_together(batch))
                 batch = []
-        yield list_of(batch)
+        yield list_of(_alike_together(batch))
 
     def _noted(self, entry: Entry) -> bool:
         """Whether it can be read. Notes why not; and that it is young."""

@@ -242,7 +242,7 @@ class DatabaseSnapshot(Snapshot):
             )
         return error
 
-    def _watch(self, block: bytes) -> bool:
+    def _watch(self, block: bytes | bytearray) -> bool:
         """Look for the place in the log and for the begin of the dump; then release the lock."""
         text = self._tail + block
         if match := POSITION.search(text):

@@ -115,7 +115,7 @@ class PartSpec:
     producers: tuple[Producer, ...]
     marker: bytes | None = None
     volatile: bytes | None = None
-    watch: Callable[[bytes], bool] | None = None
+    watch: Callable[[bytes | bytearray], bool] | None = None
     # Taken again while the snapshot is open, it is of the same moment, or the snapshot's moment begins anew with it.
     again: bool = False
     # The least number of plain bytes of a dump that is no failure; an empty dump always fails.

@@ -39,23 +39,26 @@ class Sealer:
 
     def update(self, block: bytes) -> bytes:
         """The bytes that are certain now; a chunk waits until it is known not to be the last one."""
-        waiting = memoryview(self._rest + block if self._rest else block)
-        sealed, position = [self._take_begun()], 0
+        waiting, sealed, position = memoryview(block), [self._take_begun()], 0
+        if self._rest and len(self._rest) + len(waiting) > CHUNK:
+            position = CHUNK - len(self._rest)
+            sealed.append(self._chunk(self._rest + waiting[:position], last=False))
+            self._rest = b""
         while len(waiting) - position > CHUNK:
             sealed.append(self._chunk(waiting[position : position + CHUNK], last=False))
             position += CHUNK
-        self._rest = bytes(waiting[position:])
+        self._rest += waiting[position:]
         return b"".join(sealed)
 
     def finish(self) -> bytes:
         """The last chunk. Without it age refuses the file as cut."""
-        return self._take_begun() + self._chunk(memoryview(self._rest), last=True)
+        return self._take_begun() + self._chunk(self._rest, last=True)
 
     def _take_begun(self) -> bytes:
         begun, self._begun = self._begun, b""
         return begun
 
-    def _chunk(self, plain: memoryview, *, last: bool) -> bytes:
+    def _chunk(self, plain: bytes | memoryview, *, last: bool) -> bytes:
         nonce = self._number.to_bytes(11, "big") + bytes([last])
         self._number += 1
         return self._cipher.encrypt(nonce, plain, None)

@@ -16,20 +16,17 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 import pyrage
-import zstandard
 
 from backups.destinations.base import Reader, Stored
 from backups.engines.base import PartSpec, Producer
 from backups.pipe.age import Sealer
 from backups.pipe.channel import Channel
+from backups.pipe.packing import Block, Packer
 from backups.pipe.sections import Sections
 from drcenter.errors import OperationFailed
 from drcenter.process import DEVNULL, PIPE, Children, Command, fed, start
 
 BLOCK = 1 << 20
-# zstd's jobs default to 8 MiB and more a thread; 1 MiB keeps the memory small and costs about 1 % of the ratio.
-JOB_SIZE = 1 << 20
-THREADS = 2
 # Of malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
@@ -81,21 +78,30 @@ def store(part: PartSpec, put: Callable[[Reader], Stored], encoding: Encoding) -
         raise
     finally:
         reader.join()
+        _give_memory_back()
     return StoredPart(
         plain.size, plain.blake3, encoder.size, encoder.sha256, plain.finish(), time.monotonic() - began
     )
 
 
 @cache
+def _c_library(function: str) -> Callable[..., int]:
+    """A function of GNU's C library; one that does nothing where that is another one."""
+    return getattr(ctypes.CDLL(None), function, lambda *arguments: 0)
+
+
 def _keep_freed_memory() -> None:
     """From now on freed blocks stay with this process: else each MiB is paged in anew, a tenth of the CPU seconds.
 
     The limits are those of mallopt(3); what is freed at the top is given back from 32 MiB on.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # A C library other than GNU's has its own ways.
-        mallopt(M_MMAP_THRESHOLD, 32 << 20)
-        mallopt(M_TRIM_THRESHOLD, 32 << 20)
+    _c_library("mallopt")(M_MMAP_THRESHOLD, 32 << 20)
+    _c_library("mallopt")(M_TRIM_THRESHOLD, 32 << 20)
+
+
+def _give_memory_back() -> None:
+    """What the stream had: whoever works next (a witness of many files) needs other memory."""
+    _c_library("malloc_trim")(0)
 
 
 def _produce(
@@ -103,14 +109,19 @@ def _produce(
 ) -> None:
     """The thread that reads: digests, compresses, and closes the channel only after every exit code was good."""
     try:
-        with _within(encoding.children, children):
-            compressor = _compressor(encoding.level)
-            for block in _watched(part, children):
+        # age notices each damage; without it, zstd shall.
+        with (
+            _within(encoding.children, children),
+            Packer(encoding.level, checksum=not encoding.recipients) as packer,
+        ):
+            for block in _watched(part, packer, children):
                 plain.update(block)
                 encoding.advance(len(block))
-                packed.put(compressor.compress(block))
-        _refuse_small(part, plain.size)
-        packed.put(compressor.flush())
+                for frame in packer.add(block):
+                    packed.put(frame)
+            _refuse_small(part, plain.size)
+            for frame in packer.finish():
+                packed.put(frame)
         packed.close()
     except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for the stream's end
         packed.fail(error)
@@ -129,45 +140,39 @@ def _within(outer: Children | None, inner: Children) -> Iterator[None]:
         outer.discard(inner)
 
 
-def _watched(part: PartSpec, children: Children) -> Iterator[bytes]:
+def _watched(part: PartSpec, packer: Packer, children: Children) -> Iterator[Block]:
     """The blocks of all producers, each shown to the part's watch until that has seen enough."""
     watch = part.watch
-    with closing(_blocks(part.producers, children)) as blocks:
+    with closing(_blocks(part.producers, packer, children)) as blocks:
         for block in blocks:
             if watch is not None and watch(block):
                 watch = None
             yield block
 
 
-def _compressor(level: int) -> "zstandard.ZstdCompressionObj":
-    # With a checksum of the plain bytes: `zstd` alone notices a damage, also where nothing is encrypted.
-    parameters = zstandard.ZstdCompressionParameters.from_level(
-        level, threads=THREADS, job_size=JOB_SIZE, write_checksum=1
-    )
-    return zstandard.ZstdCompressor(compression_params=parameters).compressobj()
-
-
-def _blocks(producers: Sequence[Producer], children: Children) -> Generator[bytes, None, None]:
+def _blocks(
+    producers: Sequence[Producer], packer: Packer, children: Children
+) -> Generator[Block, None, None]:
     for producer in producers:
         if isinstance(producer, Command):
-            yield from _command_output(producer, children)
+            yield from _command_output(producer, packer, children)
         else:
             yield from producer()
 
 
-def _command_output(command: Command, children: Children) -> Iterator[bytes]:
-    """Whole blocks of the command's output; its exit code is checked before the last of it counts."""
+def _command_output(command: Command, packer: Packer, children: Children) -> Iterator[Block]:
+    """Whole blocks of the command's output, in the packer's own buffers; the last one as bytes, after its exit code
+    was good."""
     stdin = DEVNULL if command.fed_by is None else PIPE
     with start(replace(command, large_writes=True), stdin=stdin, children=children) as child, fed(child):
-        buffer = bytearray(BLOCK)
-        view, filled = memoryview(buffer), 0
-        while count := child.stdout.readinto(view[filled:]):  # type: ignore[attr-defined]
+        buffer, filled = packer.spare(), 0
+        while count := child.stdout.readinto(memoryview(buffer)[filled:]):  # type: ignore[attr-defined]
             filled += count
-            if filled == BLOCK:
-                yield bytes(buffer)
-                filled = 0
+            if filled == len(buffer):
+                yield buffer
+                buffer, filled = packer.spare(), 0
         child.wait_good()
-        yield bytes(view[:filled])
+        yield bytes(memoryview(buffer)[:filled])
 
 
 def _refuse_small(part: PartSpec, size: int) -> None:

@@ -1,5 +1,6 @@
 """The engine for files: round trips with everything a file system can hold."""
 
+import itertools
 import os
 import stat
 import subprocess
@@ -246,3 +247,17 @@ def test_the_documented_command_restores_without_the_product(site, tmp_path):
         command = command.replace("--same-owner", "--no-same-owner")
     subprocess.run(command, shell=True, check=True, cwd=tmp_path)
     assert described(tmp_path / "PLACE") == described(site)
+
+
+def test_what_is_alike_stands_together_behind_the_directories(tmp_path):
+    """What is packed already does not stand between what can be packed."""
+    site = tmp_path / "site"
+    (site / "sub").mkdir(parents=True)
+    for number in range(30):
+        (site / f"{number}.{'jpg' if number % 2 else 'txt'}").write_text("x")
+    with engine_for(site).snapshot() as snapshot:
+        (names,) = [b"".join(part.producers[0].fed_by()) for part in itertools.islice(snapshot.parts(), 1)]
+    listed = names.split(b"\0")[:-1]
+    assert listed[0] == b"./" and listed[1] == b"./sub"
+    kinds = [name.rpartition(b".")[2] for name in listed[2:]]
+    assert len(kinds) == 30 and kinds == sorted(kinds)
