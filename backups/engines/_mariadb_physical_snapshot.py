@@ -172,7 +172,7 @@ class PhysicalBackup(Snapshot):
         if self._watch is not None:
             self._watch.close()
 
-    def _look(self, block: bytes) -> bool:
+    def _look(self, block: bytes | bytearray) -> bool:
         text = self._tail + block
         if found := PLACE.search(text):
             self._place = {"file": found[1].decode(errors="replace"), "position": int(found[2])}

@@ -159,7 +159,7 @@ class BaseBackup(Snapshot):
         self._tail, self._place = b"", {"system_identifier": self._known["system_identifier"]}
         return iter(())
 
-    def _watch(self, block: bytes) -> bool:
+    def _watch(self, block: bytes | bytearray) -> bool:
         text = self._tail + block
         if "start" not in self._place and (found := LABEL.search(text[: 1 << 16])):
             self._place |= {"start": found[1].decode(), "timeline": int(found[3])}
