@@ -15,6 +15,7 @@ PRUNE_PLAN = "backups.prune_plan"
 THAW_FREEZE = "backups.thaw_freeze"
 SWEEP_DESTINATION = "backups.sweep_destination"
 REBUILD_CATALOG = "backups.rebuild_catalog"
+RUN_ACTION = "incidents.run_action"
 CANCEL_JOB = "jobs.cancel_job"
 
 

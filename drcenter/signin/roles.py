@@ -40,6 +40,7 @@ PLANNED = (
     "backups.plan",
     "backups.profile",
     "backups.retention",
+    "incidents.preparedaction",
 )
 OPERATING = (
     permissions.RUN_PLAN, permissions.VERIFY_SET, permissions.RESTORE_BESIDE, permissions.COPY_SET,
@@ -71,7 +72,7 @@ VIEWER = ReadyMade("viewer", gettext_noop("Viewer"))
 OPERATOR = ReadyMade("operator", gettext_noop("Operator"), OPERATING)
 RESTORER = ReadyMade(
     "restorer", gettext_noop("Restorer"),
-    (*OPERATING, permissions.RESTORE_PRODUCTION, permissions.BREAK_GLASS),
+    (*OPERATING, permissions.RESTORE_PRODUCTION, permissions.BREAK_GLASS, permissions.RUN_ACTION),
 )  # fmt: skip
 # The second person. Whoever restores may be in this group too: nobody approves what they asked for themselves.
 APPROVER = ReadyMade("approver", gettext_noop("Approver of recoveries"), (permissions.APPROVE_RECOVERY,))

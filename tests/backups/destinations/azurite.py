@@ -22,7 +22,7 @@ ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
-def _node() -> str:
+def node_directory() -> str:
     """The directory of node and npm: of this machine, or those that pip has brought."""
     if (npm := shutil.which("npm")) and shutil.which("node"):
         return str(Path(npm).parent)
@@ -38,10 +38,10 @@ def _installed() -> Path:
     with (place.parent / f"{place.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / "complete").exists():
-            npm = (f"{_node()}/npm", "install", "--no-save", "--no-audit", "--prefix", str(place))
+            npm = (f"{node_directory()}/npm", "install", "--no-save", "--no-audit", "--prefix", str(place))
             command = (*npm, f"azurite@{VERSION}")
             # With proxies and certificates of this machine.
-            path = {"PATH": f"{_node()}:{os.environ['PATH']}"}
+            path = {"PATH": f"{node_directory()}:{os.environ['PATH']}"}
             everything = tuple(os.environ)
             run(Command(command, env=path, directory=str(place), inherit=everything), timeout=300)
             (place / "complete").touch()
@@ -53,7 +53,7 @@ def running() -> Iterator[int]:
     """The port of an Azurite; it is ended, with all it kept, when the context ends."""
     program, port = _installed(), free_port()
     folder = tempfile.mkdtemp(prefix="azurite-")
-    argv = (f"{_node()}/node", str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port),
+    argv = (f"{node_directory()}/node", str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port),
             "--location", folder, "--silent", "--skipApiVersionCheck", "--disableTelemetry")  # fmt: skip
     try:
         with start(Command(argv, directory=folder)) as child:

@@ -1,0 +1,5 @@
+"""Rows of incidents."""
+
+from incidents.models.action import ActionRun, PreparedAction
+
+__all__ = ["ActionRun", "PreparedAction"]
