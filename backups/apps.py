@@ -49,6 +49,7 @@ class BackupsConfig(AppConfig):
         register_tick("backups.pins", pins.store_due)
         register_tick("backups.sweep", sweep.look_due)
         self._lock()
+        self._rehearse()
 
     def _lock(self) -> None:
         from backups import watch_stores
@@ -62,3 +63,10 @@ class BackupsConfig(AppConfig):
         register_tick("backups.locking", locking.lock_due)
         register_tick("backups.canary", canary.canaries_due)
         register_tick("backups.trace", watch_stores.traces_due)
+
+    def _rehearse(self) -> None:
+        from backups.drills import drill, evidence
+        from drcenter.jobs.registry import register_kind, register_tick
+
+        register_kind(drill.KIND, drill.drill_job, ended=drill.ended)
+        register_tick("backups.evidence", evidence.store_due)
