@@ -49,7 +49,26 @@ class BackupsConfig(AppConfig):
         register_tick("backups.pins", pins.store_due)
         register_tick("backups.sweep", sweep.look_due)
         self._lock()
-        self._rehearse()
+        self._rows()
+
+    def _rows(self) -> None:
+        from backups.recovery import kinds
+        from backups.rows import apply, compare, expire
+        from drcenter.jobs.registry import register_kind, register_tick
+
+        kinds.register(
+            kinds.Kind(
+                apply.ROWS,
+                apply.KIND,
+                apply.describe,
+                check=apply.check_before,
+                reads_set=False,
+                rewinds=False,
+            )
+        )
+        register_kind(compare.KIND, compare.compare_job, ended=compare.ended)
+        register_kind(apply.KIND, apply.apply_job, ended=apply.ended)
+        register_tick("backups.rows", expire.remove_old)
 
     def _lock(self) -> None:
         from backups import watch_stores
@@ -63,10 +82,3 @@ class BackupsConfig(AppConfig):
         register_tick("backups.locking", locking.lock_due)
         register_tick("backups.canary", canary.canaries_due)
         register_tick("backups.trace", watch_stores.traces_due)
-
-    def _rehearse(self) -> None:
-        from backups.drills import drill, evidence
-        from drcenter.jobs.registry import register_kind, register_tick
-
-        register_kind(drill.KIND, drill.drill_job, ended=drill.ended)
-        register_tick("backups.evidence", evidence.store_due)

@@ -7,7 +7,6 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from backups import exposed, exposure_words
 from backups.models import Copy, Plan, Set
 from backups.models.level import at_least
 from backups.places import safekeeping
@@ -40,21 +39,13 @@ def report(now: datetime) -> dict[str, Any]:
 def _system(system: System, now: datetime) -> dict[str, Any]:
     plans = [describe(plan, now) for plan in system.plans.order_by("name")]
     judged = [plan["ok"] for plan in plans if plan["ok"] is not None]
-    classes = [exposure_words.as_json(one, system) for one in exposed.of_system(system, now)]
-    broken = [one["class"] for one in classes if one["ok"] is False]
-    if broken:
-        names = ", ".join(exposure_words.class_name(name) for name in broken)
-        reason = _("What was promised does not hold: %(classes)s.") % {"classes": names}
-    else:
-        reason = "" if judged else _("No plan of this system is switched on.")
     return {
         "system": system.slug,
         "name": system.name,
-        "ok": bool(judged) and all(judged) and not broken,
-        "reason": reason,
+        "ok": bool(judged) and all(judged),
+        "reason": "" if judged else _("No plan of this system is switched on."),
         "rule": _rule(system, now),
         "plans": plans,
-        "exposure": classes,
     }
 
 

@@ -2,8 +2,6 @@
 
 from backups.admin import (
     destinations,
-    drill_settings,
-    drills,
     keys,
     plans,
     profiles,
@@ -17,8 +15,6 @@ from backups.admin import (
 
 __all__ = [
     "destinations",
-    "drill_settings",
-    "drills",
     "keys",
     "plans",
     "profiles",

@@ -9,7 +9,7 @@ from backups.admin.approvals import RecoveryAct
 from backups.admin.identity import IdentityField
 from backups.admin.planned import lost_notice
 from backups.models import Recovery, Set
-from backups.recovery import begin
+from backups.recovery import begin, kinds
 from drcenter import permissions
 from drcenter.panel.look import Notice
 from drcenter.panel.pages import address
@@ -19,9 +19,9 @@ from drcenter.panel.widgets import PanelForm
 class BeginForm(PanelForm):
     """The identity, where the set is encrypted; it goes to the worker's memory and nowhere else."""
 
-    def __init__(self, *args: Any, row: Set, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, row: Set, reads_set: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if row.encrypted:
+        if row.encrypted and reads_set:
             self.fields["identity"] = IdentityField().for_set(row)
             self.dress()
 
@@ -40,7 +40,7 @@ class Begin(RecoveryAct):
         return _("Overwrite production now")
 
     def form_arguments(self) -> dict[str, Any]:
-        return {"row": self.row.copy.set}
+        return {"row": self.row.copy.set, "reads_set": kinds.of(self.row).reads_set}
 
     def notices(self) -> list[Notice]:
         return lost_notice(self.row)

@@ -50,7 +50,7 @@ def described(row: Recovery) -> list[str]:
 
 def lost_notice(row: Recovery) -> list[Notice]:
     moment = row.copy.set.moment
-    if moment is None:
+    if moment is None or not kinds.of(row).rewinds:
         return []
     return [
         Notice(

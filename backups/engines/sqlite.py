@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,14 +18,12 @@ from django.utils.translation import gettext_lazy as _
 
 from backups.engines._sqlite_connection import connected, journal_mode, require_database
 from backups.engines._sqlite_replace import BLOCK, COMPANIONS, ENDING, OWNER, Rights, replace
+from backups.engines._sqlite_rows import opened as rows_opened
 from backups.engines._sqlite_tables import keep_only, links, listed, put_back, require, require_unused
 from backups.engines._sqlite_witness import compute, is_damaged, quoted
 from backups.engines._temporary import protected_directory
 from backups.engines.base import (
-    ASK_SECONDS,
-    ROWS,
     Consumer,
-    Door,
     Engine,
     Finding,
     Gone,
@@ -37,6 +34,7 @@ from backups.engines.base import (
     is_gone,
 )
 from backups.recovery import restored
+from backups.rows.session import Session
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.options import LinesField
@@ -76,6 +74,7 @@ class Plugin(Engine):
     one_moment = True
     beside_on_disk = True
     by_table = True
+    has_rows = True
     # What the set that is restored here says; None: nothing is restored.
     _expected: Witness | None = None
     _merge = False
@@ -215,21 +214,16 @@ class Plugin(Engine):
         for ending in ("", ENDING, *COMPANIONS):
             Path(f"{self.path}{ending}").unlink(missing_ok=True)
 
+    def rows(self, *, write: bool = False) -> AbstractContextManager[Session]:
+        self._require_there()
+        require_database(self.path)
+        return rows_opened(self.path, write=write, copied=_copy)
+
     def counts(self, names: Sequence[str]) -> dict[str, int]:
         require_database(self.path)
         with connected(self.path) as connection:
             queries = {name: f"SELECT count(*) FROM {quoted(name)}" for name in names}  # noqa: S608 - quoted
             return {name: int(connection.execute(query).fetchone()[0]) for name, query in queries.items()}
-
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        deadline = time.monotonic() + ASK_SECONDS
-        with connected(self.path) as connection:
-            connection.execute("PRAGMA query_only = ON")
-            connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
-            return connection.execute(query).fetchmany(ROWS)
-
-    def door(self) -> Door:
-        return Door("sqlite", str(self.path))
 
 
 class _Copy(Snapshot):

@@ -1,7 +1,6 @@
 """Rows of the app: what is planned, what was taken, what was proven, what was recovered."""
 
 from backups.models.approval import Approval
-from backups.models.drill import Drill, DrillCheck, DrillSchedule
 from backups.models.keys import RecoveryKey
 from backups.models.lock import Canary, Lock
 from backups.models.logs import LogIncarnation, LogPlace, LogSegment, LogStream
@@ -10,6 +9,7 @@ from backups.models.profile import Profile
 from backups.models.rebuild import Generation, Rebuild, Signer
 from backups.models.recovery import Recovery
 from backups.models.retention import Freeze, Leftover, Pin, Retention
+from backups.models.rows import RowChange, RowComparison
 from backups.models.set import Copy, Level, Part, Set
 from backups.models.trial import Trial
 from backups.models.verification import Verification
@@ -19,9 +19,6 @@ __all__ = [
     "Canary",
     "Copy",
     "Destination",
-    "Drill",
-    "DrillCheck",
-    "DrillSchedule",
     "Freeze",
     "Generation",
     "Leftover",
@@ -39,6 +36,8 @@ __all__ = [
     "Recovery",
     "RecoveryKey",
     "Retention",
+    "RowChange",
+    "RowComparison",
     "Set",
     "Signer",
     "Source",

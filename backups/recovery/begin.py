@@ -34,7 +34,7 @@ def begin(
     approval.check(row)
     kinds.of(row).check(row)
     one = row.copy.set
-    if one.encrypted:
+    if one.encrypted and kinds.of(row).reads_set:
         identities.check_fits(one.recipients, identity)
     with transaction.atomic():
         won = Recovery.objects.filter(pk=row.pk, state=row.state).update(

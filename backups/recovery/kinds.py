@@ -29,7 +29,8 @@ class Kind:
 
     `describe`: what will happen, in order, one sentence each. `payload`: the kind's own part of the plan, as it
     would be now; by default what was planned. `check`: raises OperationFailed, before an approval is spent, for what
-    would only fail in the job. `ended` has to leave no row of the kind in waiting or running.
+    would only fail in the job. `ended` has to leave no row of the kind in waiting or running. `reads_set` False: the
+    job opens no set, so nobody has to bring an identity. `rewinds` False: nothing that production has is lost by it.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Kind:
     describe: Callable[[Recovery], list[str]]
     payload: Callable[[Recovery], Mapping[str, Any]] = _as_planned
     check: Callable[[Recovery], None] = _nothing
+    reads_set: bool = True
+    rewinds: bool = True
 
 
 _kinds: dict[str, Kind] = {}

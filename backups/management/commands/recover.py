@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from backups.models import Copy, Recovery, Source
 from backups.recovery import begin, beside, identities, restore
-from backups.shell import cli, decisions, who
+from backups.shell import cli, decisions, rows, who
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import run_here
@@ -29,6 +29,7 @@ EPILOG = """
   manage.py recover approve 12                       a second person, with their login of the panel
   manage.py recover list | show 12 | begin 12        plans; begin one that was approved
   manage.py recover full shop --production --break-glass "why nobody else can be asked"
+  manage.py recover rows --help                      deleted and changed rows of a table
   manage.py recover full shop --set 20260102T030405Z-1a2b3c4d-a1 --identity-file /media/key/identity.txt
 
 It runs in this process: neither the panel nor a worker is needed. Ctrl-C stops it in order: what was
@@ -48,15 +49,14 @@ class Command(BaseCommand):
                 name, help=text, description=text, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter
             )
             _arguments(act)
+        rows.arguments(acts)
         decisions.arguments(acts, EPILOG)
 
     def handle(self, *args: Any, **options: Any) -> None:
         # With --json nothing but the JSON goes to standard output.
         self._talk = self.stderr if options["json"] else self.stdout
         try:
-            code = (
-                decisions.run(self, options) if options["act"] in decisions.ACTS else self._recover(options)
-            )
+            code = self._act(options)
         except OperationFailed as error:
             if not options["json"]:
                 raise cli.failed(error) from None
@@ -66,6 +66,11 @@ class Command(BaseCommand):
             raise CommandError(_("Nothing was done."), returncode=cli.FAILED) from None
         if code:
             sys.exit(code)
+
+    def _act(self, options: dict[str, Any]) -> int:
+        if options["act"] in decisions.ACTS:
+            return decisions.run(self, options)
+        return rows.run(self, options) if options["act"] in rows.ACTS else self._recover(options)
 
     def _recover(self, options: dict[str, Any]) -> int:
         _refuse_contradictions(options)

@@ -1,1 +1,0 @@
-"""Drills: the code of real recoveries, on scratch servers, measured, and kept as evidence."""
