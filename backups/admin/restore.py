@@ -17,7 +17,7 @@ from backups.admin.acts import CopyAct
 from backups.admin.identity import IdentityField
 from backups.admin.places import source_host, source_target
 from backups.models import Copy, Set, Source
-from backups.recovery import beside, restore, restored
+from backups.recovery import beside, foretell, restore, restored
 from drcenter import permissions
 from drcenter.errors import OperationFailed
 from drcenter.panel.look import Notice, Tone
@@ -252,7 +252,8 @@ class RestoreProduction(CopyAct):
         )
         nothing = Notice(_("No source was chosen."), _("Choose at least one; nothing was done."))
         asked = "asked" in self.request.GET and not self.chosen
-        return [*([nothing] if asked else []), warning, self._next(), *gone_notices(self.row)]
+        refused = [Notice(error.message, error.hint) for error in foretell.refusals(self.row, self.chosen)]
+        return [*([nothing] if asked else []), *refused, warning, self._next(), *gone_notices(self.row)]
 
     @staticmethod
     def _next() -> Notice:
@@ -276,6 +277,8 @@ class RestoreProduction(CopyAct):
         return {**super().context(form), "places": places, "choosing": not self.chosen}
 
     def perform(self, form: Any) -> str:
+        for error in foretell.refusals(self.row, self.chosen):
+            raise error
         recovery = restore.request_production(
             self.row,
             sources=self.chosen,

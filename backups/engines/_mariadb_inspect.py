@@ -1,5 +1,6 @@
 """Looking at a source before it is dumped: size, versions, and what the dump would lack."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from backups.engines import _mariadb_rights as rights
@@ -8,6 +9,7 @@ from backups.engines._mariadb_catalog import Catalog, names
 from backups.engines._mariadb_columns import quoted
 from backups.engines._mariadb_commands import Login, Selection, Tool
 from backups.engines._mariadb_connect import connected
+from backups.engines._mariadb_witness import kinds_and_names
 from backups.engines.base import Finding, Inspection, crossing_finding
 from backups.servers.mariadb import Version, parse_version
 from drcenter.errors import OperationFailed
@@ -77,12 +79,15 @@ def _own_account(catalog: Catalog) -> Account:
     return user, host
 
 
-def check_may_overwrite(login: Login, selection: Selection) -> None:
-    """Raises OperationFailed, with the GRANT to give, unless this user may drop, make and fill the tables."""
+def check_may_overwrite(login: Login, selection: Selection, objects: Iterable[str] = ()) -> None:
+    """Raises OperationFailed, with the GRANT to give, unless this user may drop what is there, and make and fill the
+    tables and these `objects` of the set ("trigger t", "view v")."""
     with connected(login) as connection:
         catalog = Catalog(connection, selection.database, selection.tables)
         tables = selection.tables or names(catalog.tables)
-        missing = rights.missing_to_overwrite(_grants(catalog), selection.database, tables)
+        there = [f"{kind.lower()} {name}" for kind, name in kinds_and_names(catalog)]
+        asked = rights.to_overwrite([*objects, *there])
+        missing = rights.missing_to_overwrite(_grants(catalog), selection.database, tables, asked)
         if missing:
             name = account_name(_own_account(catalog))
             raise OperationFailed(

@@ -16,6 +16,12 @@ NEEDED = ("SELECT", "LOCK TABLES", "SHOW VIEW", "TRIGGER", "EVENT")
 EVERYTHING = "ALL PRIVILEGES"
 # What every restore over what is there asks for: the drops, and what a dump runs.
 TO_OVERWRITE = ("SELECT", "INSERT", "CREATE", "DROP", "ALTER", "LOCK TABLES")
+# By the kind of an object, in a witness: what dropping and making one asks for besides.
+FOR_OBJECTS = {
+    "view": ("CREATE VIEW", "SHOW VIEW"), "trigger": ("TRIGGER",), "event": ("EVENT",),
+    "procedure": ("CREATE ROUTINE", "ALTER ROUTINE"), "function": ("CREATE ROUTINE", "ALTER ROUTINE"),
+    "package": ("CREATE ROUTINE", "ALTER ROUTINE"),
+}  # fmt: skip
 WHAT = {
     "SELECT": "tables", "LOCK TABLES": "one moment for all tables", "SHOW VIEW": "views",
     "TRIGGER": "triggers", "EVENT": "events",
@@ -50,13 +56,22 @@ def missing_rights(lines: Iterable[str], database: str) -> list[str]:
     return [] if EVERYTHING in rights else [right for right in NEEDED if right not in rights]
 
 
-def missing_to_overwrite(lines: list[str], database: str, tables: Iterable[str]) -> list[str]:
-    """Those of TO_OVERWRITE that are granted neither on the whole database nor on each of `tables`."""
+def to_overwrite(objects: Iterable[str]) -> list[str]:
+    """What a restore asks for where these objects ("trigger t") are dropped or made."""
+    kinds = {name.partition(" ")[0] for name in objects}
+    more = [right for kind, rights in FOR_OBJECTS.items() if kind in kinds for right in rights]
+    return list(dict.fromkeys([*TO_OVERWRITE, *more]))
+
+
+def missing_to_overwrite(
+    lines: list[str], database: str, tables: Iterable[str], asked: Iterable[str] = TO_OVERWRITE
+) -> list[str]:
+    """Those that are `asked` for and granted neither on the whole database nor on each of `tables`."""
     held = rights_on(lines, database)
     each = [rights_on(lines, database, table) for table in tables]
     shared = frozenset.intersection(*each) if each else frozenset()
     known = held | shared
-    return [] if EVERYTHING in known else [right for right in TO_OVERWRITE if right not in known]
+    return [] if EVERYTHING in known else [right for right in asked if right not in known]
 
 
 def may_read_routines(lines: list[str], database: str) -> bool:

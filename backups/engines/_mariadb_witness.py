@@ -51,7 +51,7 @@ def definitions_of(catalog: Catalog, disabled: Collection[str] = ()) -> tuple[di
     """The text of each object, and why some cannot be compared. `disabled`: as for `take_witness`."""
     objects: dict[str, str] = {}
     ignored: dict[str, str] = {}
-    for kind, name in _definitions(catalog):
+    for kind, name in kinds_and_names(catalog):
         text = definition(catalog, kind, name)
         label = f"{kind.lower()} {name}"
         if text is None:
@@ -64,7 +64,8 @@ def definitions_of(catalog: Catalog, disabled: Collection[str] = ()) -> tuple[di
     return objects, ignored
 
 
-def _definitions(catalog: Catalog) -> list[tuple[str, str]]:
+def kinds_and_names(catalog: Catalog) -> list[tuple[str, str]]:
+    """Of every object that this user can see: ("TRIGGER", "t")."""
     return [
         *(("TABLE", table.name) for table in catalog.tables),
         *(("VIEW", name) for name in catalog.views),

@@ -4,7 +4,7 @@ Clearing needs no superuser, only to own what is there. It is SQL that runs as t
 transaction that loads: a load that fails leaves the database as it was.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -35,7 +35,30 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND <user schema>
     AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE') AND NOT pg_catalog.pg_has_role(n.nspowner, 'USAGE')
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_class'::regclass
                     AND e.objid = c.oid AND e.deptype = 'e')
+UNION ALL SELECT n.nspname || '.' || p.proname || '()', pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(p.proowner)),
+    pg_catalog.quote_ident(current_user)
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE <user schema> AND NOT pg_catalog.pg_has_role(p.proowner, 'USAGE')
+    AND NOT pg_catalog.pg_has_role(n.nspowner, 'USAGE')
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_proc'::regclass
+                    AND e.objid = p.oid AND e.deptype = 'e')
+UNION ALL SELECT 'schema ' || n.nspname, pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(n.nspowner)),
+    pg_catalog.quote_ident(current_user)
+FROM pg_catalog.pg_namespace n WHERE <user schema> AND n.nspname <> 'public'
+    AND NOT pg_catalog.pg_has_role(n.nspowner, 'USAGE')
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension x WHERE x.extnamespace = n.oid)
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_namespace'::regclass
+                    AND e.objid = n.oid AND e.deptype = 'e')
 ORDER BY 1
+"""
+
+# Where this user may make nothing, and what a restore makes there: the schemas that stay, and the database.
+CREATION = """
+SELECT 'SCHEMA ' || pg_catalog.quote_ident(n.nspname), n.nspname, pg_catalog.quote_ident(current_user)
+FROM pg_catalog.pg_namespace n WHERE <user schema> AND NOT pg_catalog.has_schema_privilege(n.oid, 'CREATE')
+UNION ALL SELECT 'DATABASE ' || pg_catalog.quote_ident(pg_catalog.current_database()), '',
+    pg_catalog.quote_ident(current_user)
+WHERE NOT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')
 """
 
 # Anything in a schema that no extension made; `pg_depend` knows for every kind of object. Of a partitioned table the
@@ -147,6 +170,11 @@ PUBLIC = """
   END IF;
 """
 
+SCHEMAS = """
+SELECT n.nspname FROM pg_catalog.pg_namespace n WHERE <user schema>
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.objid = n.oid AND e.deptype = 'e')
+"""
+
 LEFT = """
 SELECT count(*) FROM pg_catalog.pg_namespace n WHERE <user schema> AND n.nspname <> 'public'
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.objid = n.oid AND e.deptype = 'e')
@@ -192,6 +220,33 @@ def require_ownership(address: Address, schemas: Sequence[str], only: Sequence[s
             f" others own {labels}.",
             "Let the source sign in as the owner (the application's own user), or make it a member for the restore:"
             f" GRANT {roles} TO {user};",
+            permanent=True,
+        )
+
+
+def require_creation(
+    address: Address, schemas: Sequence[str], only: Sequence[str], objects: Iterable[str]
+) -> None:
+    """Raises OperationFailed, with the GRANT, where the user may not make again what the restore drops and makes.
+
+    Schemas but `public` are dropped and made again, which the database has to allow; so are those among the `objects`
+    of the set. Of some tables alone, their schemas stay.
+    """
+    with connected(address) as connection:
+        found = connection.execute(render(CREATION, schemas).encode()).fetchall()
+        there = {str(row[0]) for row in connection.execute(render(SCHEMAS, schemas).encode()).fetchall()}
+    told = {name.removeprefix("schema ") for name in objects if name.startswith("schema ")}
+    wanted = {label.partition(".")[0] for label in only} if only else {"public"}
+    in_database = not only and bool((there | told) - {"public"})
+    lacking = [
+        (where, user) for where, schema, user in found if (schema in wanted if schema else in_database)
+    ]
+    if lacking:
+        user = lacking[0][1]
+        raise OperationFailed(
+            f"The user {user} may not overwrite the database {address.database} at {address.host}: it may make"
+            f" nothing in {', '.join(where for where, _user in lacking)}.",
+            " ".join(f"GRANT CREATE ON {where} TO {user};" for where, _user in lacking),
             permanent=True,
         )
 

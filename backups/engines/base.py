@@ -288,9 +288,10 @@ class Engine(ABC):
         """This engine, pointed at another database or directory called `name` near the original, or at an
         absolute path where `beside_on_disk`."""
 
-    def check_may_overwrite(self) -> None:
+    def check_may_overwrite(self, witness: Witness | None = None) -> None:
         """Before a restore over production does anything: raises OperationFailed, with what to grant, when the user
-        lacks a right without which it cannot go through. Changes nothing. Default: there is nothing to ask."""
+        lacks a right without which it cannot go through: to remove what is there, and to make what `witness` has
+        (None: it is not known yet). Changes nothing. Default: there is nothing to ask."""
         return
 
     @abstractmethod

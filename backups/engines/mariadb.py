@@ -173,8 +173,8 @@ class Plugin(Engine):
         copy._copy = True
         return copy
 
-    def check_may_overwrite(self) -> None:
-        check_may_overwrite(self._login, self._selection)
+    def check_may_overwrite(self, witness: Witness | None = None) -> None:
+        check_may_overwrite(self._login, self._selection, witness.objects if witness else ())
 
     def prepare(self, *, overwrite: bool) -> None:
         self._created = make_ready(self._login, self._selection, overwrite=overwrite)

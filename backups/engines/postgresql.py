@@ -17,6 +17,7 @@ from backups.engines._postgresql_clear import (
     create_database,
     drop_database,
     ensure_empty,
+    require_creation,
     require_ownership,
     require_unlocked,
 )
@@ -194,7 +195,7 @@ class Plugin(Engine):
     def withheld(self, name: str) -> str:
         return ROLES_STAY if self._copy and name.startswith("role ") else ""
 
-    def check_may_overwrite(self) -> None:
+    def check_may_overwrite(self, witness: Witness | None = None) -> None:
         """A database that is gone is owned by nobody; making it is asked for by `prepare`."""
         try:
             with connected(self._address):
@@ -203,6 +204,8 @@ class Plugin(Engine):
             # Gone, or out of reach: a server may say it in any language, and the next steps find out.
             return
         require_ownership(self._address, self._schemas, self._only)
+        objects = witness.objects if witness else {}
+        require_creation(self._address, self._schemas, self._only, objects)
 
     def prepare(self, *, overwrite: bool) -> None:
         """Make the database if it is missing.

@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from django.utils.translation import gettext as _
 
 from backups.models import Copy, Source
+from drcenter.deadline import TooLate, within
+from drcenter.errors import OperationFailed
 from drcenter.stored import shown
 from drcenter.systems.models import System
+
+# How long a server is waited for before a page is shown.
+PATIENCE_SECONDS = 5.0
 
 
 def describe(
@@ -43,6 +48,23 @@ def describe(
         )
     )
     return lines
+
+
+def refusals(copy: Copy, sources: Sequence[Source]) -> list[OperationFailed]:
+    """Why servers would refuse to have these overwritten, as far as they say so now; each is asked for some seconds.
+
+    What the set holds besides is encrypted until the restore reads it: that asks again, before anything is stopped.
+    Of a set of some tables they are named in it alone, so that only the restore itself can ask.
+    """
+    found: list[OperationFailed] = []
+    for source in () if copy.set.partial else sources:
+        try:
+            within(source.build().check_may_overwrite, PATIENCE_SECONDS)
+        except TooLate:
+            continue  # That it does not answer is told where it is looked at.
+        except OperationFailed as error:
+            found.append(OperationFailed(f"{source.name}: {error.message}", error.hint, permanent=True))
+    return found
 
 
 def _describe_stop(system: System, *, skip_stop: bool) -> list[str]:

@@ -28,6 +28,19 @@ HINTS = {
     "server closed the connection": "Look whether the database server runs, and at its log.",
     "Lost connection": "Look whether the database server runs, and at its log.",
 }
+RIGHTS = (
+    "The user of the source lacks a right. MariaDB: GRANT ALL PRIVILEGES on the database to it, and for objects of other"
+    " definers GRANT SET USER ON *.* too. PostgreSQL: let it own what is there (GRANT the owner's role to it), and GRANT"
+    " CREATE on the database and on the schema."
+)
+# Trying again does not help.
+REFUSED = {
+    "permission denied": RIGHTS, "must be owner": RIGHTS, "must be able to SET ROLE": RIGHTS,
+    "ERROR 1142": RIGHTS, "ERROR 1044": RIGHTS, "ERROR 1227": RIGHTS, "ERROR 1370": RIGHTS,
+    "ERROR 1419": "The server writes a binary log, and lets only SUPER make triggers and functions: SET GLOBAL"
+                  " log_bin_trust_function_creators=1 for the restore, or GRANT SUPER ON *.* TO the user. ALL on the"
+                  " database is not enough.",
+}  # fmt: skip
 
 
 def place_source(
@@ -77,8 +90,11 @@ def end_well(child: Child) -> None:
     try:
         child.wait_good()
     except OperationFailed as error:
-        known = (hint for text, hint in HINTS.items() if text in error.message)
-        raise OperationFailed(error.message, next(known, error.hint), permanent=error.permanent) from None
+        known = [hint for text, hint in (REFUSED | HINTS).items() if text in error.message]
+        refused = any(text in error.message for text in REFUSED)
+        raise OperationFailed(
+            error.message, next(iter(known), error.hint), permanent=error.permanent or refused
+        ) from None
 
 
 def by_source(parts: Iterable[Part]) -> dict[str, list[Part]]:

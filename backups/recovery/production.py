@@ -60,7 +60,8 @@ def check_rights(recovering: Recovering) -> None:
     """Raises OperationFailed, before anything is done, where the user of a source may not overwrite it."""
     for source, _parts in recovering.sources():
         try:
-            recovering.narrowed(source, _place(recovering.set.system, source)).check_may_overwrite()
+            place = recovering.narrowed(source, _place(recovering.set.system, source))
+            place.check_may_overwrite(recovering.expected(source))
         except OperationFailed:
             recovering.hint = _("Nothing was stopped, overwritten or started.")
             raise

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.core.management import CommandError, call_command
 
 from backups.admin.verdicts import recovery_verdict
 from backups.engines import _mariadb_restore, _postgresql_clear
@@ -189,6 +190,20 @@ class TestMariaDB:
         database.execute(f"GRANT ALL PRIVILEGES ON `{database.name}`.* TO `backup`@`%`")
         assert over(taken, key).state == Recovery.State.SUCCEEDED
         assert self.orders(database, database.name) == three()
+
+    def test_the_preview_says_the_refusal_before_anything_is_confirmed(
+        self, taken: Set, database: Database, reader: Source, as_admin
+    ) -> None:
+        address = f"/admin/backups/copy/{taken.copies.get().pk}/production/"
+        page = as_admin.get(address).content.decode()
+        assert "may not overwrite" in page and "GRANT ALL PRIVILEGES" in page
+        words = f"{taken.system.slug}@{reader.build().host}"
+        page = as_admin.post(address, {"typed_host": words, "reason": "drill"}).content.decode()
+        assert "may not overwrite" in page
+        assert not Recovery.objects.exists()
+        with pytest.raises(CommandError, match="may not overwrite"):
+            call_command("recover", "full", taken.system.slug, "--production", "--yes")
+        assert not Recovery.objects.exists()
 
     def test_a_drop_that_is_refused_first_has_overwritten_nothing(
         self, taken: Set, database: Database, reader: Source, key, monkeypatch

@@ -11,7 +11,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from backups.models import Copy, Recovery, Source
-from backups.recovery import begin, beside, identities, restore
+from backups.recovery import begin, beside, foretell, identities, restore
 from backups.shell import cli, decisions, rows, who
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
@@ -150,6 +150,9 @@ class Command(BaseCommand):
         skipped = {"skip_safety": options["without_safety_backup"], "skip_stop": options["without_stop"]}
         for number, line in enumerate(restore.describe_production(copy, sources, **skipped), 1):
             self._talk.write(f"  {number}. {line}")
+        chosen, _left_out = restore.overwritable(restore.chosen_sources(copy, sources))
+        for error in foretell.refusals(copy, chosen):
+            raise error
         typed = self._typed(copy, sources, options["host"])
         self._confirm(options)
         reason = options["reason"] or options["break_glass"] or self.ask(_("Why? "))
