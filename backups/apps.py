@@ -49,6 +49,7 @@ class BackupsConfig(AppConfig):
         register_tick("backups.pins", pins.store_due)
         register_tick("backups.sweep", sweep.look_due)
         self._lock()
+        self._rehearse()
         self._rows()
 
     def _rows(self) -> None:
@@ -82,3 +83,12 @@ class BackupsConfig(AppConfig):
         register_tick("backups.locking", locking.lock_due)
         register_tick("backups.canary", canary.canaries_due)
         register_tick("backups.trace", watch_stores.traces_due)
+
+    def _rehearse(self) -> None:
+        from backups.drills import calendar, drill, evidence
+        from drcenter.jobs.registry import register_kind, register_tick
+
+        register_kind(drill.KIND, drill.drill_job, ended=drill.ended)
+        register_tick("backups.evidence", evidence.store_due)
+        register_tick("backups.drills", calendar.hold_due)
+        register_tick("backups.drills_overdue", calendar.watch_age)

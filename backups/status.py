@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from backups import exposed, exposure_words, needs_proof
 from backups.models import Copy, Plan, Set
 from backups.models.level import at_least
 from backups.places import safekeeping
@@ -39,13 +40,21 @@ def report(now: datetime) -> dict[str, Any]:
 def _system(system: System, now: datetime) -> dict[str, Any]:
     plans = [describe(plan, now) for plan in system.plans.order_by("name")]
     judged = [plan["ok"] for plan in plans if plan["ok"] is not None]
+    classes = [exposure_words.as_json(one, system) for one in exposed.of_system(system, now)]
+    broken = [one["class"] for one in classes if one["ok"] is False]
+    if broken:
+        names = ", ".join(exposure_words.class_name(name) for name in broken)
+        reason = _("What was promised does not hold: %(classes)s.") % {"classes": names}
+    else:
+        reason = "" if judged else _("No plan of this system is switched on.")
     return {
         "system": system.slug,
         "name": system.name,
-        "ok": bool(judged) and all(judged),
-        "reason": "" if judged else _("No plan of this system is switched on."),
+        "ok": bool(judged) and all(judged) and not broken,
+        "reason": reason,
         "rule": _rule(system, now),
         "plans": plans,
+        "exposure": classes,
     }
 
 
@@ -60,6 +69,7 @@ def describe(plan: Plan, now: datetime) -> dict[str, Any]:
     newest = newest_settled(plan)
     moment = moment_of(newest) if newest else None
     reason = shortcoming(plan, newest, now)
+    changed = needs_proof.of_plan(plan) if plan.enabled else []
     return {
         "plan": plan.name,
         "enabled": plan.enabled,
@@ -68,6 +78,8 @@ def describe(plan: Plan, now: datetime) -> dict[str, Any]:
         "set": newest.identifier if newest else None,
         "level": newest.level if newest else None,
         "wanted_level": plan.level,
+        "needs_proof": bool(changed),
+        "needs_proof_reason": needs_proof.told(changed),
         "moment": moment.isoformat() if moment else None,
         "age_seconds": max(0, int((now - moment).total_seconds())) if moment else None,
         "target_age_seconds": int(plan.target_age.total_seconds()),

@@ -9,11 +9,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import standing
+from backups import exposed, standing
+from backups.admin import exposure
 from backups.admin.attention import attention
 from backups.admin.plans import back_up_button, plan_verdict
 from backups.admin.systems import system_verdict
 from backups.admin.verdicts import set_verdict
+from backups.exposure import Exposure
 from backups.recovery import restore_time
 from drcenter.jobs.models import Job, State
 from drcenter.panel.look import Link, Notice, Tone
@@ -36,12 +38,14 @@ def figures(request: HttpRequest) -> dict[str, Any]:
         return {"allowed": False}
     now = timezone.now()
     systems = [standing.of_system(system, now) for system in System.objects.all()]
+    exposures = {here.system.pk: exposed.of_system(here.system, now) for here in systems}
+    missed = [one for here in systems for one in exposure.notices(exposures[here.system.pk], here.system)]
     running = list(Job.objects.filter(state=State.RUNNING).exclude(kind="notify.deliver").order_by("pk"))
     queued = Job.objects.filter(state=State.QUEUED).exclude(kind="notify.deliver").order_by("pk")
     return {
         "allowed": True,
-        "systems": [_card(request, here) for here in systems],
-        "notices": [*attention(systems, now), *_about_oneself(request)],
+        "systems": [_card(request, here, exposures[here.system.pk]) for here in systems],
+        "notices": [*missed, *attention(systems, now), *_about_oneself(request)],
         "jobs": running + list(queued[:5]),
         # Nothing runs: the page looks again from time to time, for what the schedule begins.
         "every": "2s" if running or queued.exists() else "15s",
@@ -61,7 +65,7 @@ def _about_oneself(request: HttpRequest) -> list[Notice]:
     ]
 
 
-def _card(request: HttpRequest, here: standing.SystemStanding) -> dict[str, Any]:
+def _card(request: HttpRequest, here: standing.SystemStanding, found: list[Exposure]) -> dict[str, Any]:
     plans = [
         {
             "here": plan,
@@ -72,7 +76,13 @@ def _card(request: HttpRequest, here: standing.SystemStanding) -> dict[str, Any]
         for plan in here.plans
     ]
     measured = restore_time.of_system(here.system)
-    return {"system": here.system, "verdict": system_verdict(here), "plans": plans, "measured": measured}
+    return {
+        "system": here.system,
+        "verdict": system_verdict(here),
+        "plans": plans,
+        "measured": measured,
+        "exposure": exposure.rows(found),
+    }
 
 
 def live(request: HttpRequest) -> HttpResponse:

@@ -34,6 +34,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _page(_("Destinations"), "hard_drive", "backups.destination"),
                 _page(_("Actions"), "bolt", "incidents.preparedaction"),
                 _page(_("Retention classes"), "auto_delete", "backups.retention"),
+                _page(_("Drill schedules"), "event", "backups.drillschedule"),
+                _page(_("Drill checks"), "rule", "backups.drillcheck"),
             ],
         ),
         _group(
@@ -42,6 +44,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _page(_("Sets"), "inventory_2", "backups.set"),
                 _page(_("Verifications"), "verified", "backups.verification"),
                 _page(_("Recoveries"), "settings_backup_restore", "backups.recovery"),
+                _page(_("Drills"), "fire_extinguisher", "backups.drill"),
                 _page(_("Rebuilds"), "manage_search", "backups.rebuild"),
                 _page(_("Runs of actions"), "bolt", "incidents.actionrun"),
                 _page(_("Jobs"), "progress_activity", "jobs.job"),

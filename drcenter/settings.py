@@ -247,6 +247,7 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("drcenter/icon.svg")}
     ],
     "STYLES": [lambda request: static("drcenter/panel.css")],
+    "SCRIPTS": [lambda request: static("drcenter/counting.js")],
     "ACCOUNT": {"navigation": "drcenter.navigation.account"},
     "SIDEBAR": {"show_search": True, "navigation": "drcenter.navigation.sidebar"},
     # A calm blue: green, amber and red are kept for what they say.

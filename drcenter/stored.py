@@ -21,6 +21,7 @@ WITH_NAMES = (
     gettext_noop("Write again what is damaged beside %(copy)s"),
     gettext_noop("Restore %(set)s %(place)s"),
     gettext_noop("Rebuild the catalogue from %(destination)s"),
+    gettext_noop("Drill: %(set)s"),
     gettext_noop("Make up for copies at %(destination)s"),
     gettext_noop("database behind %(address)s"),
     gettext_noop("database %(database)s at %(server)s"),

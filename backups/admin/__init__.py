@@ -2,6 +2,8 @@
 
 from backups.admin import (
     destinations,
+    drill_settings,
+    drills,
     keys,
     plans,
     profiles,
@@ -15,6 +17,8 @@ from backups.admin import (
 
 __all__ = [
     "destinations",
+    "drill_settings",
+    "drills",
     "keys",
     "plans",
     "profiles",

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from backups import standing
+from backups import needs_proof, standing
 from backups.admin import retention
 from backups.admin.acts import BackUpNow, unencrypted_notice
 from backups.admin.looking import PlanContents
@@ -64,7 +64,13 @@ def plan_verdict(here: standing.PlanStanding) -> Verdict:
             "hours": here.plan.target_age_hours
         }
         return Verdict(_("overdue"), Tone.BAD, "alarm", sentence)
-    return _after_the_newest(here) or set_verdict(here.newest)
+    return _after_the_newest(here) or _needs_proof(here) or set_verdict(here.newest)
+
+
+def _needs_proof(here: standing.PlanStanding) -> Verdict | None:
+    """What was shown of its sets is not what is made any more."""
+    sentence = needs_proof.told(needs_proof.of_plan(here.plan))
+    return Verdict(_("needs proof"), Tone.WARN, "rule", sentence) if sentence else None
 
 
 def _after_the_newest(here: standing.PlanStanding) -> Verdict | None:

@@ -15,6 +15,7 @@ from unfold.decorators import display
 
 from backups.admin.acts import Mend, Verify
 from backups.admin.copying import CopyTo
+from backups.admin.drills import HoldDrill
 from backups.admin.pins import PAGES, pin_button, pin_notices, pins_table
 from backups.admin.places import destination_target
 from backups.admin.restore import RestoreBeside, RestoreProduction
@@ -295,6 +296,7 @@ class CopyAdmin(RecordAdmin):
             ("beside", RestoreBeside),
             ("production", RestoreProduction),
             ("mend", Mend),
+            ("drill", HoldDrill),
         )
         own = [
             path(

@@ -8,10 +8,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
-from backups import standing
+from backups import exposed, standing
+from backups.admin import exposure
+from backups.admin.drills import drill_button, drills_tables
 from backups.admin.looking import SetUpCalendar, SystemContents
 from backups.admin.plans import back_up_button, contents_button, plan_verdict
 from backups.admin.tables import sets_table
+from backups.admin.targets import ChooseTargets
 from backups.admin.verdicts import level_verdict
 from backups.places import safekeeping
 from drcenter.panel import words
@@ -74,15 +77,19 @@ class ProtectedSystemAdmin(SystemAdmin):
         site = self.admin_site
         contents = site.admin_view(SystemContents.as_view(model_admin=self))
         calendar = site.admin_view(SetUpCalendar.as_view(model_admin=self))
+        targets = site.admin_view(ChooseTargets.as_view(model_admin=self))
         return [
             path("<int:pk>/contents/", contents, name="systems_system_contents"),
             path("<int:pk>/calendar/", calendar, name="systems_system_calendar"),
+            path("<int:pk>/targets/", targets, name="systems_system_targets"),
             *super().get_urls(),
         ]
 
     def record(self, request: HttpRequest, obj: System) -> Record:
-        here = standing.of_system(obj, timezone.now())
+        now = timezone.now()
+        here = standing.of_system(obj, now)
         job = here.jobs[0] if here.jobs else None
+        found = exposed.of_system(obj, now)
         return Record(
             verdict=system_verdict(here),
             notices=[*_notices(here), *_rule(obj, here)],
@@ -90,10 +97,19 @@ class ProtectedSystemAdmin(SystemAdmin):
                 *(back_up_button(request, here.plans[0].plan) if len(here.plans) == 1 else []),
                 *contents_button(request, obj),
                 *_calendar_button(request, obj),
+                *exposure.targets_button(request, obj),
+                *drill_button(request, obj),
             ],
-            tables=[_plans(request, here), sets_table(obj.sets.all()[:5], _("newest sets"))],
+            tables=[
+                exposure.table(found, obj),
+                _plans(request, here),
+                *drills_tables(obj),
+                sets_table(obj.sets.all()[:5], _("newest sets")),
+            ],
             job=job,
-            live=job is not None,
+            # Without a job it still counts: what would be lost grows.
+            live=True,
+            every="2s" if job is not None else "15s",
         )
 
 

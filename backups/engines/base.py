@@ -20,6 +20,7 @@ from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.options import with_defaults
 from drcenter.process import Command
+from drcenter.secrets import Secret
 
 if TYPE_CHECKING:
     from backups.engines._log_source import LogSource
@@ -31,6 +32,8 @@ Producer = Command | Callable[[], Iterator[bytes]]
 Consumer = Command | Callable[[BinaryIO], None]
 
 
+# Of a query of a check: rows that are looked at, and seconds that it may take.
+ROWS, ASK_SECONDS = 100, 120
 # Foreign keys in one sentence.
 NAMED_LINKS = 5
 
@@ -85,6 +88,20 @@ def crossing_finding(links: Sequence[str]) -> Finding:
         f"Foreign keys lead out of the chosen tables, or into them: {', '.join(links[:NAMED_LINKS])}{more}.",
         "After a restore of these tables alone, rows may refer to others that are not there: take both, or look.",
     )
+
+
+@dataclass(frozen=True)
+class Door:
+    """How an application reaches a scratch place: through `path`, a server's socket or the file itself.
+
+    `kind`: "mysql", "pgsql" or "sqlite". The password is one of a scratch server, and ends with it.
+    """
+
+    kind: str
+    path: str
+    database: str = ""
+    user: str = ""
+    password: Secret = field(default_factory=lambda: Secret(""))
 
 
 @dataclass(frozen=True)
@@ -203,6 +220,8 @@ class Engine(ABC):
     incremental = False
     # Its rows can be compared with those of a set, and put back one by one (`rows`).
     has_rows = False
+    # There can be a scratch place: what was stored can be restored without touching the original.
+    provable = True
     # Of a scratch place: what of its isolation this machine did not allow, in sentences for the verification.
     reservations: Sequence[str] = ()
 
@@ -327,6 +346,15 @@ class Engine(ABC):
         """Why this place was not given an object of the set on purpose; empty: it was. For copies beside, which
         share a server with the original: accounts are the whole server's."""
         return ""
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """The first rows that a query gives in a scratch place, which it cannot change; at most ROWS of them, within
+        ASK_SECONDS. Raises OperationFailed, also for what takes no query."""
+        raise OperationFailed(f"{self.label} takes no SQL.", permanent=True)
+
+    def door(self) -> Door | None:
+        """How an application reaches this scratch place; None: it is no database."""
+        return None
 
     def drop(self) -> None:
         """Remove what `prepare` created, after a failed restore beside. Default: nothing."""

@@ -99,6 +99,7 @@ class Options(forms.Form):
 class Plugin(Engine):
     label = cast(str, _("Command"))
     Options = Options
+    provable = False
     # coreutils' timeout(1), and setpriv(1), which ends the command when timeout is killed.
     required_tools = ("timeout", "setpriv")
 

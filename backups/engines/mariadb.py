@@ -33,7 +33,17 @@ from backups.engines._mariadb_restore import (
 from backups.engines._mariadb_rows import opened as rows_opened
 from backups.engines._mariadb_snapshot import opened
 from backups.engines._mariadb_witness import take_witness
-from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot, StatementLog
+from backups.engines.base import (
+    ASK_SECONDS,
+    ROWS,
+    Consumer,
+    Door,
+    Engine,
+    Inspection,
+    NoScratch,
+    Snapshot,
+    StatementLog,
+)
 from backups.rows.session import Session
 from backups.servers.mariadb import Server, Version, installed_version, parse_version, private_server
 from backups.witness import Witness
@@ -204,6 +214,18 @@ class Plugin(Engine):
 
     def counts(self, names: Sequence[str]) -> dict[str, int]:
         return count_rows(self._login, self.options["database"], names)
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        with connected(self._login, self.options["database"]) as connection:
+            execute(connection, f"SET SESSION max_statement_time = {ASK_SECONDS}")
+            execute(connection, "START TRANSACTION READ ONLY")
+            with connection.cursor() as cursor:
+                cursor.execute(query)
+                return [tuple(row) for row in cursor.fetchmany(ROWS)]
+
+    def door(self) -> Door:
+        login = self._login
+        return Door("mysql", login.socket, self.options["database"], login.user, login.password)
 
 
 def _check_fits(facts: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ from backups.engines._postgresql_rows import opened as rows_opened
 from backups.engines._postgresql_snapshot import current_witness, opened
 from backups.engines._postgresql_tables import Chosen, discard, keys_again, listed, require
 from backups.engines._postgresql_tables import clear_statement as clear_tables
-from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
+from backups.engines.base import ASK_SECONDS, ROWS, Consumer, Door, Engine, Inspection, NoScratch, Snapshot
 from backups.rows.session import Session
 from backups.servers.postgresql import Server, find_installation, private_server
 from backups.witness import Witness
@@ -246,6 +246,21 @@ class Plugin(Engine):
     def counts(self, names: Sequence[str]) -> dict[str, int]:
         with connected(self._address) as connection:
             return count_rows(connection, names)
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        with connected(self._address) as connection:
+            connection.execute(f"SET statement_timeout = '{ASK_SECONDS}s'")
+            # As an application sees it; a witness needs the empty one.
+            connection.execute('SET search_path = "$user", public')
+            with connection.transaction():
+                connection.execute("SET TRANSACTION READ ONLY")
+                cursor = connection.execute(query.encode())
+                return cursor.fetchmany(ROWS) if cursor.description else []
+
+    def door(self) -> Door:
+        address = self._address
+        path = f"{address.parameters.get('host', '')}/.s.PGSQL.{address.port}"
+        return Door("pgsql", path, address.database, address.user, address.password)
 
 
 def _size(scope: Scope, known: Mapping[str, Any], *, whole: bool) -> int:

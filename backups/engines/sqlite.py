@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,7 +24,10 @@ from backups.engines._sqlite_tables import keep_only, links, listed, put_back, r
 from backups.engines._sqlite_witness import compute, is_damaged, quoted
 from backups.engines._temporary import protected_directory
 from backups.engines.base import (
+    ASK_SECONDS,
+    ROWS,
     Consumer,
+    Door,
     Engine,
     Finding,
     Gone,
@@ -224,6 +228,16 @@ class Plugin(Engine):
         with connected(self.path) as connection:
             queries = {name: f"SELECT count(*) FROM {quoted(name)}" for name in names}  # noqa: S608 - quoted
             return {name: int(connection.execute(query).fetchone()[0]) for name, query in queries.items()}
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        deadline = time.monotonic() + ASK_SECONDS
+        with connected(self.path) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
+            return connection.execute(query).fetchmany(ROWS)
+
+    def door(self) -> Door:
+        return Door("sqlite", str(self.path))
 
 
 class _Copy(Snapshot):

@@ -1,6 +1,7 @@
 """Rows of the app: what is planned, what was taken, what was proven, what was recovered."""
 
 from backups.models.approval import Approval
+from backups.models.drill import Drill, DrillCheck, DrillSchedule
 from backups.models.keys import RecoveryKey
 from backups.models.lock import Canary, Lock
 from backups.models.logs import LogIncarnation, LogPlace, LogSegment, LogStream
@@ -19,6 +20,9 @@ __all__ = [
     "Canary",
     "Copy",
     "Destination",
+    "Drill",
+    "DrillCheck",
+    "DrillSchedule",
     "Freeze",
     "Generation",
     "Leftover",

@@ -22,6 +22,7 @@ class Recovery(models.Model):
     class Place(models.TextChoices):
         BESIDE = "beside", _("beside the original")
         PRODUCTION = "production", _("over production")
+        SCRATCH = "scratch", _("into a scratch place")
 
     class Act(models.TextChoices):
         RUN = "run", _("run")

@@ -23,6 +23,18 @@ class SetQuerySet(models.QuerySet["Set"]):
         """The highest number that was ever given to one of them; 0: none was."""
         return int(self.aggregate(models.Max("number"))["number__max"] or 0)
 
+    def newest_usable(self) -> "Set | None":
+        """The newest complete one with a copy that is not damaged.
+
+        What was saved before a restore is never meant: it holds what somebody wanted to be rid of. A set of another
+        DR Center is meant only where there is none of ours, and one of some tables alone where there is no whole one.
+        """
+        sets = self.complete().exclude(reason=Set.Reason.SAFETY)
+        usable = (
+            sets.filter(copies__state=Copy.State.COMPLETE).order_by("foreign", "-moment", "-pk").distinct()
+        )
+        return usable.filter(partial="").first() or usable.first()
+
     def ours(self) -> "SetQuerySet":
         """Without those that another DR Center keeps at the same destination."""
         return self.filter(foreign=False)
@@ -105,6 +117,8 @@ class Set(models.Model):
     moments = models.JSONField(_("moments of the sources"), default=dict, blank=True, editable=False)
     # Seconds after `moment` by which every source that has one moment had taken it; None: none has, or it is not known.
     spread = models.FloatField(_("moments within seconds"), null=True, blank=True, editable=False)
+    # What it was made with: the plan, the sources and the engines (backups/made_with.py). {} where nobody knows.
+    made_with = models.JSONField(default=dict, blank=True, editable=False)
     removed_at = models.DateTimeField(_("removed at"), null=True, blank=True)
     # {source: digest of its witness}, of plans that store unchanged parts once: what an earlier proof has shown.
     witnesses = models.JSONField(default=dict, blank=True, editable=False)
@@ -164,6 +178,11 @@ class Set(models.Model):
         if self.capped:
             best = lower(best, Level.STORED.value)
         return min([best, *self.needs.values_list("level", flat=True)], key=RANK.__getitem__)
+
+    def best_copy(self) -> "Copy | None":
+        """The complete copy of which most is known; None where there is none."""
+        complete = self.copies.filter(state=Copy.State.COMPLETE).select_related("destination")
+        return max(complete, key=lambda copy: (RANK[copy.level], -copy.pk), default=None)
 
     @property
     def lack(self) -> str:

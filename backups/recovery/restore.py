@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connections, transaction
@@ -205,6 +205,11 @@ def _request(
 
 def restore_job(context: JobContext, pk: int) -> None:
     """The work of a job of this kind: one attempt, never a second one by itself."""
+    run(context, pk, _restore)
+
+
+def run(context: JobContext, pk: int, work: Callable[[Recovering], None]) -> None:
+    """Do the `work` of the recovery `pk`, and write down how it ended. Raises what made it fail."""
     won = Recovery.objects.filter(pk=pk, state=Recovery.State.WAITING).update(
         state=Recovery.State.RUNNING, started_at=timezone.now(), job=context.job
     )
@@ -214,9 +219,7 @@ def restore_job(context: JobContext, pk: int) -> None:
     # What fails in here is written down by `ended`.
     recovering = Recovering(context, recovery)
     try:
-        if recovery.place == Recovery.Place.PRODUCTION:
-            recovering.approval = approval.require(recovery, recovering.chosen)
-        _restore(recovering)
+        work(recovering)
     except BaseException as error:
         raise _fail(recovering, error) from error
     recovering.recovery.message = " ".join(recovering.warnings)
@@ -224,6 +227,8 @@ def restore_job(context: JobContext, pk: int) -> None:
 
 
 def _restore(recovering: Recovering) -> None:
+    if recovering.recovery.place == Recovery.Place.PRODUCTION:
+        recovering.approval = approval.require(recovering.recovery, recovering.chosen)
     one, production_too = recovering.set, recovering.recovery.place == Recovery.Place.PRODUCTION
     if recovering.recovery.copy.state in {Copy.State.REMOVING, Copy.State.REMOVED}:
         raise OperationFailed(_("This copy is being removed: retention has let it go."), permanent=True)
@@ -234,7 +239,7 @@ def _restore(recovering: Recovering) -> None:
         beside.check_room(recovering)
     identities.needed(one.recipients if one.encrypted else [], recovering.identities)
     with recovering.step(_("read and check every part"), recovering.recovery.copy.destination.name):
-        _check_parts(recovering)
+        check_parts(recovering)
     if recovering.approval is not None:
         approval.still_granted(recovering.approval)
     if production_too:
@@ -243,7 +248,7 @@ def _restore(recovering: Recovering) -> None:
         beside.restore(recovering)
 
 
-def _check_parts(recovering: Recovering) -> None:
+def check_parts(recovering: Recovering) -> None:
     """Nothing is touched before all that will be written, and what it will be compared with, is known to be good."""
     copy, one = recovering.readable, recovering.set
     try:
@@ -334,7 +339,8 @@ def _write_end(recovering: Recovering) -> None:
                 _("Another attempt has taken this job over; this one stops."), permanent=True
             )
         record(recovery.requested_by, f"backups.restore.{recovery.state}", recovery, message=recovery.message)
-        tell(_event(recovery), _title(recovery, recovery.state), retold(recovery.message, recovery.hint))
+        if recovery.mode == Recovery.Mode.REAL:  # Of a drill, people hear what came of it as a whole.
+            tell(_event(recovery), _title(recovery, recovery.state), retold(recovery.message, recovery.hint))
 
 
 def _title(recovery: Recovery, state: str) -> str | Promise:
@@ -371,7 +377,7 @@ def ended(job: Job) -> None:
         with transaction.atomic():
             if unfinished.update(state=state, finished_at=timezone.now(), message=job.message, hint=hint):
                 record("system", f"backups.restore.{state}", recovery, message=job.message)
-                if state != Recovery.State.CANCELLED:
+                if state != Recovery.State.CANCELLED and recovery.mode == Recovery.Mode.REAL:
                     tell(Event.FAILURE, _title(recovery, state), retold(job.message, hint))
 
 

@@ -100,15 +100,8 @@ def set_named(text: str) -> Set:
 
 
 def newest_of(system: System) -> Set | None:
-    """The newest complete set with a copy that is not damaged.
-
-    What was saved before a restore is never meant, unless it is named: it holds what somebody wanted to be rid of.
-    A set of another DR Center is meant only where there is none of ours, and one of some tables alone where there is
-    no whole one.
-    """
-    sets = system.sets.complete().exclude(reason=Set.Reason.SAFETY)
-    usable = sets.filter(copies__state=Copy.State.COMPLETE).order_by("foreign", "-moment", "-pk").distinct()
-    return usable.filter(partial="").first() or usable.first()
+    """The newest complete set with a copy that is not damaged (`SetQuerySet.newest_usable`)."""
+    return system.sets.newest_usable()
 
 
 def newest_damaged(system: System) -> Set | None:

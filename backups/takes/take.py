@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 
-from backups import own_keys
+from backups import needs_proof, own_keys
 from backups.engines.base import Finding
 from backups.models import Copy, Level, Plan, Set, Source, Verification
 from backups.models.level import at_least
@@ -159,6 +159,7 @@ def _complete(taking: Taking) -> None:
             state=Set.State.COMPLETE, moment=taking.moment, finished_at=timezone.now(), capped=taking.capped,
             findings=taking.findings, plain_size=taking.plain_size,
             stored_size=sum(part.stored_size for part in taking.own_parts), moments=taking.moments, spread=taking.spread, witnesses=taking.witnesses, timings=taking.timings,
+            made_with=needs_proof.as_made(taking.plan, taking.sources),
             level=Level.STORED if taking.capped else Level.INTACT, level_reason=taking.cap_reason,
         )  # fmt: skip
         if not won:

@@ -89,4 +89,6 @@ class Record:
     job: Any = None
     # True while something still changes: the page then refreshes itself.
     live: bool = False
+    # How often it does.
+    every: str = "2s"
     extra: dict[str, Any] = field(default_factory=dict)

@@ -41,11 +41,14 @@ PLANNED = (
     "backups.profile",
     "backups.retention",
     "incidents.preparedaction",
+    "backups.drillschedule",
+    "backups.drillcheck",
 )
 OPERATING = (
     permissions.RUN_PLAN, permissions.VERIFY_SET, permissions.RESTORE_BESIDE, permissions.COPY_SET,
     permissions.PIN_SET,
     permissions.CANCEL_JOB,
+    permissions.RUN_DRILL,
 )  # fmt: skip
 # Whoever says how long sets are kept may as well remove them.
 KEEPING = (

@@ -12,7 +12,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from backups import verify
+from backups import exposure_words, verify
 from backups.models import Copy, Destination, Level, Set, Verification
 from backups.rebuild import shell as rebuild_shell
 from backups.shell import cli, cli_copies, cli_destinations, cli_retention
@@ -229,6 +229,11 @@ class Command(BaseCommand):
             for plan in system["plans"]:
                 mark = {True: "OK  ", False: "ATTN", None: "OFF "}[plan["ok"]]
                 self.stdout.write(f"{mark} {system['system']}: {plan['plan']}: {_standing(plan)}")
+                if plan["needs_proof"]:
+                    self.stdout.write(f"     {plan['needs_proof_reason']}")
+            for one in system["exposure"]:
+                if one["ok"] is not None:
+                    self.stdout.write(exposure_words.line(one, system["system"]))
 
     def _verify(self, options: dict[str, Any]) -> int:
         if bool(options["set"]) == options["all"]:

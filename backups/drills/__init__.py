@@ -1,0 +1,1 @@
+"""Drills: the code of real recoveries, on scratch servers, measured, and kept as evidence."""
