@@ -104,9 +104,10 @@ class Archiver:
     # ------------------------------------------------------------------ one connection
 
     def _connection(self) -> None:
-        require_room(self._spool)
         incarnations.reconcile(self._pk, self._spool)
         self._couriers.start()
+        self._couriers.tidy(SPOOL_BYTES)
+        require_room(self._spool)
         stream = LogStream.objects.select_related("source__system", "plan").get(pk=self._pk)
         source = source_of(stream)
         source.prepare()
@@ -137,7 +138,7 @@ class Archiver:
             now = time.monotonic()
             if now - asked >= MARK_SECONDS:
                 asked = now
-                self._ask(marks, ask, grow)
+                self._ask(marks, ask, grow, growth)
             if now - stored >= stream.interval:
                 stored = now
                 moved = now if grow(marks) or not growth.waits_for(marks.newest) else moved
@@ -155,13 +156,19 @@ class Archiver:
             how = describe_exit(child.wait())
             raise OperationFailed(f"{child.command.tool} {how}: {child.stderr or 'no message'}")
 
-    def _ask(self, marks: Marks, ask: Callable[[], Mark], grow: Callable[[Marks], bool]) -> None:
+    def _ask(
+        self, marks: Marks, ask: Callable[[], Mark], grow: Callable[[Marks], bool], growth: Growth
+    ) -> None:  # fmt: skip
         asked_at = timezone.now()
         try:
-            marks.take(ask(), asked_at)
+            mark = ask()
         except OperationFailed:
             grow(marks)
             raise
+        if growth.goes_back(marks.newest, mark):
+            # The server's end of this connection may wait for ever for the old place to come.
+            raise OperationFailed(f"The server's log went back to {mark.position}: it was reset.")
+        marks.take(mark, asked_at)
 
     def _beat(self, stream: LogStream, marks: Marks) -> None:
         """A sign of life with what is known: where the server is, what is safe where, whether the promise is kept."""

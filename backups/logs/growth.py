@@ -70,6 +70,12 @@ class Growth:
         """Whether the server has said that it has more than is stored."""
         return mark is not None and not self.covers(mark)
 
+    def goes_back(self, before: Mark | None, mark: Mark) -> bool:
+        """Whether the server now names an earlier place than it did before: within one life its log only grows."""
+        if before is None or mark.position.log != before.position.log:
+            return before is not None and mark.position.log in self._finished
+        return mark.position.offset < before.position.offset
+
     def _expected(self, file: Received) -> bool:
         if not self._log:
             self._log, self._offset = file.log, 0

@@ -232,7 +232,7 @@ def _install(place: Path, user: str | None, settings: Mapping[str, str]) -> None
     # These two are fixed in the files when they are created.
     fixed = [f"--{name}={settings[name]}" for name in FIXED_SETTINGS if name in settings]
     argv = (
-        "mariadb-install-db", "--no-defaults", f"--datadir={place / 'data'}", "--skip-test-db",
+        "mariadb-install-db", "--no-defaults", f"--datadir={place / 'data'}", f"--tmpdir={temporary}", "--skip-test-db",
         "--auth-root-authentication-method=normal", "--skip-name-resolve", *fixed,
     )  # fmt: skip
     run(Command(argv, user=user, directory=str(place)), timeout=120)

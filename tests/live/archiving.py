@@ -134,12 +134,16 @@ class Archive:
 
     def catch_up(self, seconds: float = 15) -> None:
         """Wait until everything that the server has now is at a destination."""
-        wanted = self.position()
-        wait_for(lambda: self.newest() == wanted, seconds, f"the archive to reach {wanted}: {self.said()}")
+        try:
+            wait_for(lambda: self.newest() == self.position(), seconds)
+        except AssertionError:
+            raise AssertionError(f"{self.newest()}, not {self.position()}: {self.said()}") from None
 
     def said(self) -> str:
         self.stream.refresh_from_db()
-        return f"{self.stream.state} {self.stream.message}"
+        log = self.folder / "archiver.log"
+        told = log.read_text()[-2000:] if log.exists() else ""
+        return f"{self.stream.state} {self.stream.message} {told}"
 
     def fetched(self, start: chain.Position, folder: str = "logs") -> dict[str, bytes]:
         directory = self.folder / folder
