@@ -36,9 +36,11 @@ def dump(root: str, names: Callable[[], Iterable[bytes]], stored: Path, *, as_ro
             "--numeric-owner", "--acls", "--xattrs", *_attributes(as_root), "--sparse",
             f"--blocking-factor={BLOCKING_FACTOR}", "--ignore-failed-read",
             "--verbose", f"--index-file={stored}", "--quoting-style=escape",
-            f"--directory={root}", "--no-recursion", "--null", "--no-unquote", "--files-from=-",
+            "--no-recursion", "--null", "--no-unquote", "--files-from=-",
         ),
         env=ENVIRONMENT,
+        # Not --directory, with which tar reaches every file's attributes through /proc/self/fd, at a tenth of its CPU.
+        directory=root,
         fed_by=names,
         accepted=(0, 1),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from io import BytesIO
 
 from backups.engines.base import Engine, Finding, PartSpec
 from backups.witness import Witness
-from drcenter.process import Command, fed, run, start
+from drcenter.process import DEVNULL, PIPE, Command, fed, run, start
 
 BLOCK = 1 << 20
 
@@ -35,7 +35,8 @@ def produced(spec: PartSpec) -> bytes:
 
 
 def _blocks(command: Command) -> Iterator[bytes]:
-    with start(command) as child, fed(child):
+    stdin = DEVNULL if command.fed_by is None else PIPE
+    with start(command, stdin=stdin) as child, fed(child):
         while block := child.stdout.read(BLOCK):
             yield block
         child.wait_good()
