@@ -54,6 +54,15 @@ class LogSource(ABC):
         """Before each connection: make what the server needs (a replication slot). Default: nothing."""
         return
 
+    def stored(self, position: Position) -> None:
+        """Everything up to there is at every destination: the server may let go of it. Default: nothing."""
+        return
+
+    def unwell(self) -> None:
+        """Nothing can be received at the moment. What the source does about it by its policy, it tells by raising
+        OperationFailed. Default: nothing."""
+        return
+
     def release(self) -> None:
         """The stream was switched off for good: remove what `prepare` made. Default: nothing."""
         return

@@ -152,6 +152,22 @@ def _open(address: Address) -> Connection:
     )  # fmt: skip
 
 
+@contextmanager
+def replicating(address: Address) -> Iterator[Connection]:
+    """A session that speaks the commands of replication. Raises OperationFailed."""
+    parameters: dict[str, Any] = {name: value for name, value in address.parameters.items() if value}
+    if address.password:
+        parameters["password"] = address.password.reveal()
+    try:
+        with psycopg.connect(
+            **parameters | {"replication": "true"}, autocommit=True, connect_timeout=SECONDS_TO_CONNECT,
+            application_name="drcenter", client_encoding="utf8",
+        ) as connection:  # fmt: skip
+            yield connection
+    except psycopg.Error as error:
+        raise explained(error, address) from None
+
+
 def settle(connection: Connection) -> None:
     """Put the session's settings; those that this version of the server does not know are left out."""
     connection.execute(

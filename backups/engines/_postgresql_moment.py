@@ -9,23 +9,14 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from backups.engines._postgresql_wal import number
+
 # pg_waldump --rmgr=Transaction; a prepared transaction is named in the text, since another session commits it.
 RECORD = re.compile(
     r"^rmgr: Transaction .*?, tx: +(?P<xid>\d+), lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),.*? desc: COMMIT"
     r"(?:_PREPARED (?P<prepared>\d+):)?"
 )
 CYCLE = 1 << 32
-
-
-def number(lsn: str) -> int:
-    """The place `16/B374D848` as bytes since the log's beginning."""
-    high, low = lsn.split("/")
-    return (int(high, 16) << 32) | int(low, 16)
-
-
-def text(place: int) -> str:
-    """As PostgreSQL writes it."""
-    return f"{place >> 32:X}/{place & 0xFFFFFFFF:X}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from backups.engines._postgresql_address import Address, Connection, explained
+from backups.engines._postgresql_address import Address, Connection, replicating
 from backups.engines.base import Finding
 from backups.servers.postgresql_recovered import CARRIED
 from drcenter.errors import OperationFailed
@@ -84,16 +84,10 @@ def refuse(known: Mapping[str, Any], address: Address) -> None:
 
 def _knock(address: Address) -> None:
     """pg_hba.conf has lines of its own for replication. Raises OperationFailed when none lets us in."""
-    parameters: dict[str, Any] = {name: value for name, value in address.parameters.items() if value}
-    if address.password:
-        parameters["password"] = address.password.reveal()
     try:
-        with psycopg.connect(
-            **parameters | {"replication": "true"}, autocommit=True, connect_timeout=15
-        ) as link:
+        with replicating(address) as link:
             link.execute("IDENTIFY_SYSTEM")
-    except psycopg.Error as error:
-        reason = explained(error, address)
+    except OperationFailed as reason:
         raise OperationFailed(
             f"The server does not let this user replicate. {reason.message}",
             f"Add to pg_hba.conf: hostssl replication {address.user} ADDRESS scram-sha-256, and reload"

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 
 from backups.engines import _postgresql_moment as moments
+from backups.engines import _postgresql_wal as wal
 from backups.engines._postgresql_address import Address, Connection, connected, explained
 from backups.engines._postgresql_commands import find_client
 from backups.engines._postgresql_contents import sequence_values
@@ -189,7 +190,12 @@ class BaseBackup(Snapshot):
             log.close()
         self._place["end"] = end
         if self._moment is not None:
-            self._place["lsn"] = moments.text(self._moment)
+            self._place["lsn"] = wal.text(self._moment)
+        # What an archive of the log knows the place by: up to there the set holds the log itself.
+        size = int(self._known["settings"]["wal_segment_size"])
+        self._place["file"], self._place["position"] = wal.place_in(
+            self._place["timeline"], self._place.get("lsn") or end, size
+        )
         about = {name: self._known[name] for name in ("superuser", "databases", "settings")}
         (self._work / ABOUT).write_text(json.dumps(about | {"position": self._place}))
         yield from ()
@@ -219,7 +225,7 @@ class BaseBackup(Snapshot):
     def position(self) -> Mapping[str, Any]:
         """`system_identifier`, `timeline`; the LSNs `start` and `stop` of the base backup (from `stop` on it is
         consistent), `lsn` of the moment of the witness (before this record), `end` of the log in the set, and `time`,
-        at which the base backup had ended."""
+        at which the base backup had ended; `file` and `position` are where `lsn` is in the files of the log."""
         return self._place
 
     def findings(self) -> Sequence[Finding]:
@@ -267,7 +273,7 @@ def base_command(address: Address, major: int, *, fast: bool) -> Command:
 
 def receive_command(address: Address, major: int, folder: Path, end: str) -> Command:
     """Up to `end`. pg_receivewal stops when it has more than --endpos: on a quiet server that would take long."""
-    before = moments.text(moments.number(end) - 1)
+    before = wal.text(wal.number(end) - 1)
     argv = (
         find_client("pg_receivewal", major), f"--directory={folder}", f"--endpos={before}", "--no-loop", "--no-password",
         "--no-sync",
@@ -289,12 +295,12 @@ class Log:
         self._address, self._major, self._folder = address, known["major"], folder
         self._timeline = place["timeline"]
         size = int(known["settings"]["wal_segment_size"])
-        self._first = (moments.number(place["stop"]) // size + 1) * size
+        self._first = (wal.number(place["stop"]) // size + 1) * size
         for leftover in folder.iterdir():
             leftover.unlink()
         # pg_receivewal goes on behind the last whole file that it finds: it gets an empty one, in the place of the
         # last that the base backup has.
-        self._before = folder / segment_name(self._first // size - 1, size, self._timeline)
+        self._before = folder / wal.name_of(self._timeline, self._first // size - 1, size)
         with self._before.open("wb") as file:
             file.truncate(size)
         self._growing: list[Path] = []
@@ -310,7 +316,7 @@ class Log:
         if tool is None:
             return None
         argv = (
-            tool, f"--path={self._folder}", f"--start={moments.text(self._first)}", f"--end={end}",
+            tool, f"--path={self._folder}", f"--start={wal.text(self._first)}", f"--end={end}",
             "--rmgr=Transaction", f"--timeline={self._timeline}",
         )  # fmt: skip
         text = run(Command(argv), timeout=RECEIVE_SECONDS).stdout.decode(errors="replace")
@@ -318,12 +324,6 @@ class Log:
 
     def close(self) -> None:
         self._before.unlink()
-
-
-def segment_name(number: int, size: int, timeline: int) -> str:
-    """The name of the file of the log with this number."""
-    per_log = (1 << 32) // size
-    return f"{timeline:08X}{number // per_log:08X}{number % per_log:08X}"
 
 
 def pg_waldump(major: int) -> str | None:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from backups.engines import _postgresql_physical_look as looking
 from backups.engines._places import beside_path
 from backups.engines._postgresql_address import Address, address_of, connected
+from backups.engines._postgresql_logs import Policy, PostgresqlLogs
 from backups.engines._postgresql_physical_place import Place
 from backups.engines._postgresql_physical_snapshot import opened
 from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
@@ -49,6 +50,16 @@ class Options(forms.Form):
     fast = forms.BooleanField(
         label=_("Begin at once"), required=False, initial=True,
         help_text=_("With a checkpoint in one go. Otherwise it is spread over some minutes, which spares the disk."),
+    )  # fmt: skip
+    slot_limit = forms.IntegerField(
+        label=_("Log kept for the archive, at most (GiB)"), initial=20, min_value=0, max_value=1 << 20,
+        help_text=_("What the server keeps for a log stream that falls behind. Beyond it the stream lets go of the server's"
+                    " log, rather than let its disk fill, and says so. 0: without end."),
+    )  # fmt: skip
+    synchronous = forms.BooleanField(
+        label=_("Synchronous archive of the log"), required=False, initial=False,
+        help_text=_("For a server whose COMMIT waits for the log stream (synchronous_standby_names): nothing that it has"
+                    " acknowledged is lost while the disk of this machine lives. COMMIT also waits while this machine is away."),
     )  # fmt: skip
 
     def clean(self) -> dict[str, Any]:
@@ -107,6 +118,10 @@ class Plugin(Engine):
             known = looking.facts(connection)
         looking.refuse(known, self._address)
         return Inspection(int(known["size"] or 0), known, looking.findings(known))
+
+    def logs(self, token: str) -> PostgresqlLogs:
+        limit = int(self.options["slot_limit"] or 0) << 30
+        return PostgresqlLogs(self._address, token, Policy(limit, bool(self.options["synchronous"])))
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:

@@ -28,7 +28,7 @@ from backups.logs.couriers import Couriers
 from backups.logs.growth import SPOOL_BYTES, Growth, require_room
 from backups.logs.marks import Marks
 from backups.logs.spool import Spool
-from backups.models import LogStream
+from backups.models import LogSegment, LogStream
 from backups.storage import publish
 from drcenter.errors import OperationFailed
 from drcenter.process import Child, describe_exit, start
@@ -57,6 +57,7 @@ class Archiver:
         self._pk, self._worker, self._stop = stream.pk, worker, stop
         self._spool = Spool(directory_of(stream) / "spool")
         self._couriers = Couriers(stream.pk, self._spool)
+        self._release: Release | None = None
 
     def run(self) -> None:
         """Until `stop` is set, the stream is switched off, or another archiver has it."""
@@ -82,8 +83,17 @@ class Archiver:
             raise
         except OperationFailed as error:
             self._note(error.message, error.hint)
+            self._unwell()
         except OSError as error:
             self._note(f"{error.strerror}: {error.filename}", "Look at the disk of the state directory.")
+            self._unwell()
+
+    def _unwell(self) -> None:
+        """The source may have a policy for that. What it says counts more than why nothing was received."""
+        try:
+            source_of(LogStream.objects.select_related("source").get(pk=self._pk)).unwell()
+        except OperationFailed as error:
+            self._note(error.message, error.hint)
 
     def _wanted(self) -> bool:
         return LogStream.objects.filter(pk=self._pk, enabled=True, worker=self._worker).exists()
@@ -111,6 +121,7 @@ class Archiver:
         stream = LogStream.objects.select_related("source__system", "plan").get(pk=self._pk)
         source = source_of(stream)
         source.prepare()
+        self._release = Release(self._pk, source)
         beginning = incarnations.begin(stream, source)
         growth = Growth(stream, self._worker, source, beginning, self._spool)
         with ExitStack() as stack:
@@ -176,6 +187,8 @@ class Archiver:
             raise lease.LostLease
         self._couriers.start()
         self._couriers.tidy(SPOOL_BYTES)
+        if self._release is not None:
+            self._release.look(self._couriers.through())
         changes: dict[str, Any] = {}
         if marks.newest is not None:
             position = marks.newest.position
@@ -196,6 +209,22 @@ class Archiver:
             self._pk, self._worker, state=state, message="", hint="", stored_until=stream.stored_until,
             safe_at=stream.safe_at, **changes,
         )  # fmt: skip
+
+
+class Release:
+    """Tells the server how far it may let go of its log."""
+
+    def __init__(self, stream: int, source: LogSource) -> None:
+        self._stream, self._source, self._told = stream, source, 0
+
+    def look(self, through: int) -> None:
+        """Every destination has the segments up to the number `through`."""
+        if through == self._told:
+            return
+        rows = LogSegment.objects.filter(stream=self._stream, last__lte=through)
+        if (newest := rows.select_related("incarnation").order_by("-last").first()) is not None:
+            self._source.stored(newest.segment.ends_at)
+        self._told = through
 
 
 def source_of(stream: LogStream) -> LogSource:

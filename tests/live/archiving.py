@@ -24,6 +24,8 @@ __all__ = ["Archive", "Mortal", "wait_for"]
 class Mortal:
     """A server that starts again with the same data, under the same address."""
 
+    engine = "mariadb"
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         directory.mkdir(mode=0o755, exist_ok=True)
@@ -56,6 +58,16 @@ class Mortal:
                 cursor.execute(statement)
             return list(cursor.fetchall())
 
+    def position(self) -> chain.Position:
+        ((log, offset, *_more),) = self.execute("SHOW MASTER STATUS")
+        return chain.Position(str(log), int(offset))
+
+    def options(self) -> dict[str, object]:
+        return {
+            "host": "localhost", "socket": self.server.socket, "user": "root", "database": "shop",
+            "password": f"file:{self.password}",
+        }  # fmt: skip
+
     def log(self, name: str) -> bytes:
         return (self.directory / "data" / name).read_bytes()
 
@@ -68,12 +80,8 @@ class Archive:
         self.process: subprocess.Popen[bytes] | None = None
         system = System.objects.create(slug="shop", name="Shop")
         source = Source.objects.create(
-            system=system, name="database", engine="mariadb", tier="database",
-            options={
-                "host": "localhost", "socket": mortal.server.socket, "user": "root", "database": "shop",
-                "password": f"file:{mortal.password}",
-            },
-        )  # fmt: skip
+            system=system, name="database", engine=mortal.engine, tier="database", options=mortal.options()
+        )
         self.plan = Plan.objects.create(system=system, name="daily", cron="")
         self.plan.sources.add(source)
         self.stream = LogStream.objects.create(source=source, plan=self.plan, interval=1)
@@ -124,8 +132,7 @@ class Archive:
     # ------------------------------------------------------------------ what is known
 
     def position(self) -> chain.Position:
-        ((log, offset, *_more),) = self.mortal.execute("SHOW MASTER STATUS")
-        return chain.Position(str(log), int(offset))
+        return self.mortal.position()
 
     def newest(self) -> chain.Position | None:
         """Where the archive ends, at a destination."""

@@ -21,11 +21,6 @@ def test_commits_are_read_as_pg_waldump_prints_them():
     ]  # fmt: skip
 
 
-@given(st.integers(0, (1 << 64) - 1))
-def test_a_place_is_written_as_the_server_does(place):
-    assert moments.number(moments.text(place)) == place
-
-
 @pytest.mark.parametrize(
     ("snapshot", "seen", "unseen"),
     [
