@@ -13,6 +13,7 @@ class BackupsConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         from backups import checks, due, leftovers, own, rebuild, verify, watch
+        from backups.checklist import conduct
         from backups.keep import pins, prune, sweep
         from backups.models.profile import ensure_built_in
         from backups.places import copies, mending
@@ -29,6 +30,7 @@ class BackupsConfig(AppConfig):
         kinds.register(
             kinds.Kind(restore.RESTORE, restore.KIND, restore.describe, check=restore.check_before)
         )
+        register_kind(conduct.KIND, conduct.measure_job, cluster="short")
         register_kind(prune.KIND, prune.prune_job)
         register_kind(copies.KIND, copies.copy_job, ended=copies.ended)
         register_kind(mending.KIND, mending.mend_job, cluster="short")
@@ -39,6 +41,7 @@ class BackupsConfig(AppConfig):
         register_tick("backups.identities", identities.forget_stale)
         register_tick("backups.approvals", approval.expire_due)
         register_tick("backups.reviews", break_glass.remind_due)
+        register_tick("backups.checklist", conduct.open_due)
         register_tick("backups.leftovers", leftovers.sweep_all)
         register_tick("backups.due", due.take_due)
         register_tick("backups.copies", copies.make_up_due)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -136,12 +137,23 @@ def _system(proposal: Proposal) -> System:
             slug=free_slug(proposal.name), name=proposal.name[:120], description=proposal.description,
             time_zone=settings.DISPLAY_TIME_ZONE, pause_command=proposal.pause, resume_command=proposal.resume,
             after_restore_command=proposal.after_restore, commands_directory=proposal.directory,
-            commands_user=proposal.user,
+            commands_user=proposal.user, address=_address(proposal),
         )
     )  # fmt: skip
     for data_class, (rto, rpo) in TARGETS.items():
         _saved(Target(system=system, data_class=data_class, rto_minutes=rto, rpo_minutes=rpo))
     return system
+
+
+def _address(proposal: Proposal) -> str:
+    """What the application says its address is, unless that is none, or the one that Laravel brings."""
+    if urlsplit(proposal.address).hostname in {"localhost", "127.0.0.1"}:
+        return ""
+    try:
+        System._meta.get_field("address").clean(proposal.address, None)
+    except ValidationError:
+        return ""
+    return proposal.address
 
 
 def free_slug(name: str) -> str:

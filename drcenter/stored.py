@@ -5,7 +5,7 @@ rows does it `in_english`, and what shows them to a person says `shown`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
@@ -54,8 +54,10 @@ def in_english() -> Iterator[None]:
         yield
 
 
-def shown(text: str) -> str:
+def shown(text: str, known: Sequence[str] = WITH_NAMES) -> str:
     """A stored sentence in the language of the reader, as far as it is known; else as it is.
+
+    `known`: the sentences with names in them that it may be.
 
     Not for names that people gave: one of them may happen to be a word of the catalogue.
     """
@@ -64,7 +66,7 @@ def shown(text: str) -> str:
     translated = _(text)
     if translated != text:
         return translated
-    for sentence in WITH_NAMES:
+    for sentence in known:
         if found := _pattern(sentence).fullmatch(text):
             return _(sentence) % {
                 name: shown(value) if name in SENTENCES else value

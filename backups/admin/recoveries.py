@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from backups.admin import planned
+from backups.admin import checklist, planned
 from backups.admin.approvals import Approve, BreakGlass, Refuse, Review
 from backups.admin.beginning import Begin
 from backups.admin.verdicts import recovery_verdict
@@ -43,7 +43,8 @@ class RecoveryAdmin(RecordAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         pages = {
-            "approve": Approve, "refuse": Refuse, "break_glass": BreakGlass, "review": Review, "begin": Begin,
+            "approve": Approve, "refuse": Refuse, "break_glass": BreakGlass, "review": Review, "begin": Begin, "checklist": checklist.Checklist,
+            "measure": checklist.Measure,
         }  # fmt: skip
         site = self.admin_site
         return [
@@ -63,8 +64,17 @@ class RecoveryAdmin(RecordAdmin):
             verdict=recovery_verdict(obj),
             notices=[*outcome(obj), *planned.notices(obj)],
             facts=_facts(obj),
-            buttons=[*cancel_button(request, obj.job), *planned.buttons(request, obj)],
-            tables=[*planned.steps_table(obj), *planned.approvals_table(obj), *_tables(obj)],
+            buttons=[
+                *cancel_button(request, obj.job),
+                *planned.buttons(request, obj),
+                *checklist.buttons(request, obj),
+            ],
+            tables=[
+                *checklist.table(obj),
+                *planned.steps_table(obj),
+                *planned.approvals_table(obj),
+                *_tables(obj),
+            ],
             job=obj.job,
             live=waits or (obj.job is not None and obj.job.is_open),
         )

@@ -221,6 +221,8 @@ def _configuration(root: Path) -> str:
 
 def _propose_commands(environment: Environment, proposal: Proposal) -> None:
     artisan = ["php", "artisan"]
+    address = environment.get("APP_URL")
+    proposal.address = address if address.startswith(("http://", "https://")) else ""
     proposal.pause = [[*artisan, "down"]]
     proposal.resume = [[*artisan, "up"]]
     proposal.after_restore = [[*artisan, "config:clear"], [*artisan, "cache:clear"]]

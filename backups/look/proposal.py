@@ -95,6 +95,8 @@ class Proposal:
     after_restore: list[list[str]] = field(default_factory=list)
     directory: str = ""
     user: str = ""
+    # As visitors have it; "" where it is not known.
+    address: str = ""
 
     @property
     def reachable(self) -> list[ProposedSource]:

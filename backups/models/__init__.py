@@ -1,6 +1,7 @@
 """Rows of the app: what is planned, what was taken, what was proven, what was recovered."""
 
 from backups.models.approval import Approval
+from backups.models.checklist import CheckPoint
 from backups.models.drill import Drill, DrillCheck, DrillSchedule
 from backups.models.keys import RecoveryKey
 from backups.models.lock import Canary, Lock
@@ -18,6 +19,7 @@ from backups.models.verification import Verification
 __all__ = [
     "Approval",
     "Canary",
+    "CheckPoint",
     "Copy",
     "Destination",
     "Drill",

@@ -101,7 +101,7 @@ class SystemAdmin(PanelAdmin):
         "On the machine of the application: manage.py protect PATH looks at it and proposes a plan."
     )
     fieldsets = (
-        (None, {"fields": ("name", "slug", "description", "time_zone")}),
+        (None, {"fields": ("name", "slug", "description", "address", "time_zone")}),
         (
             gettext_lazy("Restore into production"),
             {

@@ -3,7 +3,7 @@
 import zoneinfo
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator, URLValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -31,6 +31,10 @@ class System(models.Model):
     time_zone = models.CharField(
         _("time zone"), max_length=60, default="Europe/Berlin", validators=[known_zone]
     )
+    address = models.URLField(
+        _("address"), blank=True, validators=[URLValidator(schemes=["http", "https"])],
+        help_text=_("Of the application, as visitors have it: https://shop.example.org. Asked after a restore."),
+    )  # fmt: skip
     pause_command = models.JSONField(
         _("stop commands"), default=list, blank=True, validators=[is_command_line],
         help_text=_('Run before a restore into production, in order: [["php", "artisan", "down"]].'),

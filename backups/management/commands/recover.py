@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from backups.models import Copy, Recovery, Source
 from backups.recovery import begin, beside, foretell, identities, restore
-from backups.shell import cli, decisions, rows, who
+from backups.shell import checklist, cli, decisions, rows, who
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import run_here
@@ -28,6 +28,7 @@ EPILOG = """
   manage.py recover full shop --production           over production: writes the plan down, waits for approval
   manage.py recover approve 12                       a second person, with their login of the panel
   manage.py recover list | show 12 | begin 12        plans; begin one that was approved
+  manage.py recover checklist 12                     what to look at after a restore; --tick POINT
   manage.py recover full shop --production --break-glass "why nobody else can be asked"
   manage.py recover rows --help                      deleted and changed rows of a table
   manage.py recover full shop --set 20260102T030405Z-1a2b3c4d-a1 --identity-file /media/key/identity.txt
@@ -51,6 +52,7 @@ class Command(BaseCommand):
             _arguments(act)
         rows.arguments(acts)
         decisions.arguments(acts, EPILOG)
+        checklist.arguments(acts)
 
     def handle(self, *args: Any, **options: Any) -> None:
         # With --json nothing but the JSON goes to standard output.
@@ -68,9 +70,10 @@ class Command(BaseCommand):
             sys.exit(code)
 
     def _act(self, options: dict[str, Any]) -> int:
-        if options["act"] in decisions.ACTS:
-            return decisions.run(self, options)
-        return rows.run(self, options) if options["act"] in rows.ACTS else self._recover(options)
+        for other in (decisions, rows, checklist):
+            if options["act"] in other.ACTS:
+                return other.run(self, options)
+        return self._recover(options)
 
     def _recover(self, options: dict[str, Any]) -> int:
         _refuse_contradictions(options)
