@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('backups', '0023_spoiled_companions'),
+        ('backups', '0025_drills'),
     ]
 
     operations = [

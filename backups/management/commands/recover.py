@@ -70,9 +70,9 @@ class Command(BaseCommand):
             sys.exit(code)
 
     def _act(self, options: dict[str, Any]) -> int:
-        for other in (decisions, rows, checklist):
-            if options["act"] in other.ACTS:
-                return other.run(self, options)
+        runs = {name: other.run for other in (decisions, rows, checklist) for name in other.ACTS}
+        if options["act"] in runs:
+            return int(runs[options["act"]](self, options))
         return self._recover(options)
 
     def _recover(self, options: dict[str, Any]) -> int:
