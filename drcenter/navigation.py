@@ -45,6 +45,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _page(_("Verifications"), "verified", "backups.verification"),
                 _page(_("Recoveries"), "settings_backup_restore", "backups.recovery"),
                 _page(_("Drills"), "fire_extinguisher", "backups.drill"),
+                _page(_("Comparisons of rows"), "difference", "backups.rowcomparison"),
                 _page(_("Rebuilds"), "manage_search", "backups.rebuild"),
                 _page(_("Runs of actions"), "bolt", "incidents.actionrun"),
                 _page(_("Jobs"), "progress_activity", "jobs.job"),

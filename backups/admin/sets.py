@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
 from backups.admin.acts import Mend, Verify
+from backups.admin.comparing import CompareRows
 from backups.admin.copying import CopyTo
 from backups.admin.drills import HoldDrill
 from backups.admin.pins import PAGES, pin_button, pin_notices, pins_table
@@ -52,6 +53,7 @@ def copy_buttons(request: HttpRequest, copy: Copy) -> list[Button]:
             permissions.RESTORE_BESIDE,
             Button(_("Restore beside"), address(copy, "beside"), "splitscreen_right"),
         ),
+        (permissions.COMPARE_ROWS, Button(_("Compare rows"), address(copy, "rows"), "difference")),
         (
             permissions.RESTORE_PRODUCTION,
             Button(
@@ -295,6 +297,7 @@ class CopyAdmin(RecordAdmin):
             ("verify", Verify),
             ("beside", RestoreBeside),
             ("production", RestoreProduction),
+            ("rows", CompareRows),
             ("mend", Mend),
             ("drill", HoldDrill),
         )

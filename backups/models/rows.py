@@ -119,5 +119,10 @@ class RowChange(models.Model):
         ordering = ["-id"]
         default_permissions = ("view",)
 
+    @property
+    def job(self) -> Job | None:
+        """What carries it out."""
+        return self.recovery.job if self.recovery is not None else None
+
     def __str__(self) -> str:
         return f"{self.comparison} #{self.pk}"

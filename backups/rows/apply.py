@@ -4,7 +4,7 @@ The file of a change is brought to the disk, with what was done, before COMMIT: 
 after a lost answer production can be asked which of both it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,7 +86,11 @@ def _payload(change: RowChange) -> dict[str, Any]:
 
 def describe(recovery: Recovery) -> list[str]:
     """What will happen, in order, one sentence each."""
-    change = recovery.rows
+    return sentences(recovery.rows)
+
+
+def sentences(change: RowChange) -> list[str]:
+    """What the change will do, in order, one sentence each."""
     lines = [
         f"{table}: " + ", ".join(f"{count} {verb}" for verb, count in verbs.items())
         for table, verbs in change.counts.items()
@@ -187,12 +191,12 @@ class Written:
         """Write all rows. Raises Conflicts, so that nothing is applied, unless those may be left out."""
         self.context.phase(_("putting rows back"), self.change.comparison.table_now)
         waiting = list(self._round(self.file.each()))
-        # What a foreign key refused may fit after the others: as long as some do.
+        # What a foreign or unique key refused may fit after the others: as long as some do.
         while waiting:
-            left = list(self._round(iter(waiting)))
+            left = list(self._round(held for held, _why in waiting))
             if len(left) == len(waiting):
-                for held in left:
-                    self._conflict(held, _("a row that it refers to is missing, or others refer to it"))
+                for held, why in left:
+                    self._conflict(held, why)
                 break
             waiting = left
         if self.conflicts and not (self.change.skip_conflicts and self.done):
@@ -205,8 +209,8 @@ class Written:
                 _("Compare again, or leave out the rows with conflicts."), permanent=True,
             )  # fmt: skip
 
-    def _round(self, rows: Iterator[Held]) -> Iterator[Held]:
-        """Those that a foreign key refused."""
+    def _round(self, rows: Iterable[Held]) -> Iterator[tuple[Held, str]]:
+        """Those that the server refused, and why."""
         for held in rows:
             self._numbers += 1
             if self._numbers % LOOK_EVERY == 0:
@@ -218,10 +222,8 @@ class Written:
                     self.done += 1
                     self.file.mark_state(held.id, "done")
             except Refused as error:
-                if error.linked:
-                    yield held
-                else:
-                    self._conflict(held, error.message)
+                linked = _("a row that it refers to is missing, or others refer to it")
+                yield held, f"{linked} ({error.message})" if error.linked else error.message
 
     def _one(self, held: Held) -> str:
         """Write one row; why it could not be, "" if it was."""

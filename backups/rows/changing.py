@@ -22,12 +22,13 @@ from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
 
 VERBS = {Kind.DELETED: "INSERT", Kind.CHANGED: "UPDATE", Kind.ADDED: "DELETE"}
-# Parents before the rows that need them, the farthest first; what depends on rows after them.
+# Parents before the rows that need them, the farthest first; what goes before what comes, since it may hold a key
+# that is unique; what depends on rows after them.
 ORDER = (
     ("role = 'parent' AND chosen", "id DESC"),
+    ("role = '' AND chosen AND kind = 'added'", "id"),
     ("role = '' AND chosen AND kind = 'deleted'", "id"),
     ("role = '' AND chosen AND kind = 'changed'", "id"),
-    ("role = '' AND chosen AND kind = 'added'", "id"),
     ("role = 'child' AND chosen", "id"),
 )
 

@@ -75,7 +75,7 @@ VIEWER = ReadyMade("viewer", gettext_noop("Viewer"))
 OPERATOR = ReadyMade("operator", gettext_noop("Operator"), OPERATING)
 RESTORER = ReadyMade(
     "restorer", gettext_noop("Restorer"),
-    (*OPERATING, permissions.RESTORE_PRODUCTION, permissions.BREAK_GLASS, permissions.RUN_ACTION),
+    (*OPERATING, permissions.COMPARE_ROWS, permissions.RESTORE_ROWS, permissions.RESTORE_PRODUCTION, permissions.BREAK_GLASS, permissions.RUN_ACTION),
 )  # fmt: skip
 # The second person. Whoever restores may be in this group too: nobody approves what they asked for themselves.
 APPROVER = ReadyMade("approver", gettext_noop("Approver of recoveries"), (permissions.APPROVE_RECOVERY,))
