@@ -54,6 +54,7 @@ class BackupsConfig(AppConfig):
         self._lock()
         self._rehearse()
         self._rows()
+        self._replay()
 
     def _rows(self) -> None:
         from backups.recovery import kinds
@@ -73,6 +74,12 @@ class BackupsConfig(AppConfig):
         register_kind(compare.KIND, compare.compare_job, ended=compare.ended)
         register_kind(apply.KIND, apply.apply_job, ended=apply.ended)
         register_tick("backups.rows", expire.remove_old)
+
+    def _replay(self) -> None:
+        from backups.replay import rewind
+        from drcenter.jobs.registry import register_kind
+
+        register_kind(rewind.KIND, rewind.rewind_job, ended=rewind.ended)
 
     def _lock(self) -> None:
         from backups import watch_stores

@@ -38,7 +38,7 @@ def _held(row: Source) -> list[Held]:
     sets = (
         Set.objects.complete()
         .filter(parts__source=row, capped=False, foreign=False, copies__state=Copy.State.COMPLETE)
-        .exclude(reason=Set.Reason.SAFETY)
+        .exclude(reason__in=Set.ASIDE)
         .select_related("plan")
         .prefetch_related("copies", "needs__copies")
         .order_by("-moment", "-pk")

@@ -46,7 +46,7 @@ def as_made(plan: Plan, taken: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
 
 def of_plan(plan: Plan) -> list[Change]:
     """What has changed since it was last shown that its sets come back; empty: nothing."""
-    sets = plan.sets.complete().exclude(reason=Set.Reason.SAFETY).filter(apart=False).exclude(made_with={})
+    sets = plan.sets.complete().exclude(reason__in=Set.ASIDE).filter(apart=False).exclude(made_with={})
     good = sets.filter(Q(level=Level.PROVEN) | Q(drills__outcome=Drill.Outcome.PASSED), capped=False)
     newest = good.order_by("-started_at", "-pk").distinct()[:LOOKED_AT]
     shown = [Shown(one.started_at.timestamp(), one.made_with) for one in newest if one.started_at]

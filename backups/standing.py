@@ -93,7 +93,7 @@ class SystemStanding:
 
 def of_plan(plan: Plan, now: datetime) -> PlanStanding:
     # What was saved before a restore is none of the plan's own tries.
-    sets = plan.sets.exclude(reason=Set.Reason.SAFETY).exclude(apart=True).select_related("job", "system")
+    sets = plan.sets.exclude(reason__in=Set.ASIDE).exclude(apart=True).select_related("job", "system")
     return PlanStanding(plan, now, plan.newest_good(), sets.order_by("-created_at", "-pk").first())
 
 

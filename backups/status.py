@@ -97,7 +97,7 @@ def newest_settled(plan: Plan) -> Set | None:
 def runs_of(plan: Plan) -> QuerySet[Set]:
     """Its sets, but for those saved before a restore, which hold what somebody wanted to be rid of, and those of
     other tables than the plan takes."""
-    return plan.sets.exclude(reason=Set.Reason.SAFETY).exclude(apart=True)
+    return plan.sets.exclude(reason__in=Set.ASIDE).exclude(apart=True)
 
 
 def _planned(plan: Plan) -> QuerySet[Set]:

@@ -1,9 +1,10 @@
 """Replaying a binary log onto a scratch server: the commands, and what the server is told before."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from backups.engines._mariadb_columns import quoted
-from backups.engines._mariadb_commands import Login, Tool, restore_command
+from backups.engines._mariadb_commands import Login, Tool, option_file, restore_command
 from backups.engines._mariadb_connect import client_tool, connected, execute
 from backups.engines.base import StatementLog
 from drcenter.process import Command
@@ -54,3 +55,10 @@ class BinaryLog(StatementLog):
 def log_client(tool: Tool, login: Login, database: str | None) -> Command:
     """The client that takes what `log_command` prints."""
     return restore_command(tool, login, database)
+
+
+def write_client_file(path: Path, login: Login) -> str:
+    """An option file for people, of mode 0600, for as long as the scratch server runs. Its path."""
+    path.touch(mode=0o600)
+    path.write_text(option_file(login, client_tool()).reveal())
+    return str(path)

@@ -24,6 +24,7 @@ from drcenter.secrets import Secret
 
 if TYPE_CHECKING:
     from backups.engines._log_source import LogSource
+    from backups.logs.chain import Position as LogPosition
     from backups.rows.session import Session
 
 # What yields the plain bytes of a part: a command's standard output, or bytes made here.
@@ -216,6 +217,8 @@ class Engine(ABC):
     beside_on_disk = False
     # Everything that `snapshot` gives is as at its beginning; otherwise it is read over some time.
     one_moment = False
+    # A set holds everything of its server, so that its log can be replayed for every source of the server.
+    whole_server = False
     # `since` can tell what has changed.
     incremental = False
     # Its rows can be compared with those of a set, and put back one by one (`rows`).
@@ -244,6 +247,11 @@ class Engine(ABC):
     @abstractmethod
     def target(self) -> str:
         """Where the data are, in one line an operator recognises: `database app at db1:3306`, a path. No secret."""
+
+    @property
+    def server(self) -> str:
+        """The server that holds it, told from every other: sources with the same one share its log. "": it has none."""
+        return ""
 
     @property
     def place(self) -> str:
@@ -333,6 +341,15 @@ class Engine(ABC):
     def finish(self, witness: Witness | None) -> None:
         """After the last part was restored (files: remove what the set does not have). Default: nothing."""
         return
+
+    def log_positions(self, position: Mapping[str, Any]) -> "tuple[LogPosition, LogPosition | None] | None":
+        """What a snapshot gave as `position`, as a place in the log: where a replay starts, and how far it has to go
+        before the data are consistent (None: they are). None: nothing can be replayed onto such a set."""
+        return None
+
+    def access(self) -> str:
+        """Of a scratch place: what somebody types on this machine to look at it, in one line, without a secret."""
+        return self.target
 
     def statement_log(self) -> StatementLog | None:
         """Of a scratch place: how the log of its source's server is replayed onto it. None: not as statements."""

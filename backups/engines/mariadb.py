@@ -22,7 +22,7 @@ from backups.engines._mariadb_connect import (
 )
 from backups.engines._mariadb_inspect import check_may_overwrite, look
 from backups.engines._mariadb_logs import MariaDbLogs
-from backups.engines._mariadb_replay import BinaryLog
+from backups.engines._mariadb_replay import BinaryLog, write_client_file
 from backups.engines._mariadb_restore import (
     count_rows,
     disable_events,
@@ -44,6 +44,7 @@ from backups.engines.base import (
     Snapshot,
     StatementLog,
 )
+from backups.logs.chain import Position as LogPosition
 from backups.rows.session import Session
 from backups.servers.mariadb import Server, Version, installed_version, parse_version, private_server
 from backups.witness import Witness
@@ -100,6 +101,8 @@ class Plugin(Engine):
         # Events of a copy beside the original that `finish` switched off.
         self._copy = False
         self._disabled: list[str] = []
+        # Of a scratch place: the option file by which somebody on this machine signs in to it.
+        self._client_file = ""
 
     @property
     def _login(self) -> Login:
@@ -113,6 +116,10 @@ class Plugin(Engine):
     def target(self) -> str:
         place = self.options["socket"] or f"{self.options['host']}:{self.options['port']}"
         return f"database {self.options['database']} at {place}"
+
+    @property
+    def server(self) -> str:
+        return f"mariadb {self._login.place}"
 
     @property
     def place(self) -> str:
@@ -163,11 +170,13 @@ class Plugin(Engine):
         settings = {option: str(facts[name]) for name, option in CARRIED_SETTINGS.items() if name in facts}
         with private_server(workspace, settings=settings, alone=True) as server:
             engine = self._pointed_at(server, workspace / "password")
+            engine._client_file = write_client_file(workspace / "client.cnf", engine._login)
             engine.reservations = server.confinement.reservations
             try:
                 yield engine
             finally:
-                (workspace / "password").unlink(missing_ok=True)
+                for name in ("password", "client.cnf"):
+                    (workspace / name).unlink(missing_ok=True)
 
     def _pointed_at(self, server: Server, password: Path) -> "Plugin":
         """This engine with the private server's login; the password in a file, since options hold references."""
@@ -194,6 +203,14 @@ class Plugin(Engine):
         if self._copy:
             with self._catalog() as catalog:
                 self._disabled = disable_events(catalog)
+
+    def log_positions(self, position: Mapping[str, Any]) -> tuple[LogPosition, LogPosition | None] | None:
+        if self._selection.tables or not position.get("file"):
+            return None
+        return LogPosition(str(position["file"]), int(position["position"])), None
+
+    def access(self) -> str:
+        return f"mariadb --defaults-file={self._client_file} {self.options['database']}"
 
     def statement_log(self) -> StatementLog | None:
         return BinaryLog(self._login, self.options["database"])

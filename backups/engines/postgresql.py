@@ -120,6 +120,11 @@ class Plugin(Engine):
         return f"database {address.database} at {address.host}:{address.port}"
 
     @property
+    def server(self) -> str:
+        address = self._address
+        return f"postgresql {address.host}:{address.port}"
+
+    @property
     def place(self) -> str:
         return self._address.database
 

@@ -85,11 +85,16 @@ def items_of(plan: Plan) -> list[Item]:
     columns = ("pk", "moment", "started_at", "created_at", "level", "capped", "apart", "reason", "plain_size")
     return [
         Item(
-            pk, moment or started_at or created_at, RANK[level], level, pk in usable, capped or apart,
-            reason == Set.Reason.SAFETY, pins.get(pk, ""), busy.get(pk, ""), needs.get(pk, frozenset()), size,
+            pk, _counts_from(reason, moment) or started_at or created_at, RANK[level], level, pk in usable, capped or apart,
+            reason in Set.ASIDE, pins.get(pk, ""), busy.get(pk, ""), needs.get(pk, frozenset()), size,
         )
         for pk, moment, started_at, created_at, level, capped, apart, reason, size in sets.values_list(*columns)
     ]  # fmt: skip
+
+
+def _counts_from(reason: str, moment: datetime | None) -> datetime | None:
+    """A set that was made of a moment long over is as old as it was made, or it would go at once."""
+    return None if reason == Set.Reason.MOMENT else moment
 
 
 def _needs(sets: QuerySet[Set]) -> dict[int, frozenset[int]]:

@@ -20,6 +20,22 @@ from drcenter.errors import OperationFailed
 CHECKED = 64 << 20
 
 
+class SegmentLost(OperationFailed):
+    """No destination has `segment` as it was stored, and nothing behind it can be reached."""
+
+    def __init__(self, segment: Segment, error: OperationFailed) -> None:
+        super().__init__(
+            _("The segment %(number)d of the log (%(log)s, bytes %(begin)d to %(end)d) cannot be read: %(why)s")
+            % {
+                "number": segment.number, "log": segment.log, "begin": segment.begin, "end": segment.end,
+                "why": error.message,
+            },
+            error.hint,
+            permanent=error.permanent,
+        )  # fmt: skip
+        self.segment = segment
+
+
 def segments(stream: LogStream, place: LogPlace | None = None) -> list[Segment]:
     """What is stored, in order; at `place` alone if given. Holes are in it: backups.logs.chain finds them."""
     rows = stream.segments.select_related("incarnation").order_by("number")
@@ -37,8 +53,8 @@ def fetch(
     """The log files of `way` (of one incarnation, without a hole: `Reach.segments`), in order, in `directory`.
 
     The first of them is whole from its beginning. Every stored digest, every plain one, the chain, and the engine's
-    own checksums are checked. `advance` hears of the plain bytes. Raises OperationFailed: Damaged when no destination
-    has a good copy of a segment, WrongIdentity, or why nothing can be reached.
+    own checksums are checked. `advance` hears of the plain bytes. Raises OperationFailed: SegmentLost when no destination
+    has a good copy of a segment, Damaged for a log file that is not whole, WrongIdentity.
     """
     needed = chain.from_the_beginning(segments(stream), way)
     for one, other in pairwise(needed):
@@ -77,7 +93,7 @@ class _Shelf:
         self._digests = dict(stream.segments.values_list("key", "plain_blake3"))
 
     def append(self, one: Segment, path: Path) -> None:
-        """Write it at the end of the file. Raises the last error when no destination has it whole."""
+        """Write it at the end of the file. Raises SegmentLost when no destination has it whole."""
         failure: OperationFailed | None = None
         for place in list(self._places):
             if not place.since <= one.number <= one.last <= place.through:
@@ -92,9 +108,8 @@ class _Shelf:
                 self._places.append(place)
             else:
                 return
-        raise failure or OperationFailed(
-            _("No destination has %(segment)s.") % {"segment": one.key}, permanent=True
-        )
+        missing = OperationFailed(_("No destination has %(segment)s.") % {"segment": one.key}, permanent=True)
+        raise SegmentLost(one, failure or missing)
 
     def _take(self, place: LogPlace, one: Segment, path: Path) -> None:
         if place.pk not in self._plugins:

@@ -295,6 +295,6 @@ class Plan(models.Model):
     def newest_good(self) -> "Set | None":
         """The newest complete set of this plan that has a complete copy, or None: of one whose copies are all damaged
         nothing comes back. What was saved before a restore is none: it holds what somebody wanted to be rid of."""
-        sets = self.sets.complete().exclude(reason="safety").exclude(apart=True)
+        sets = self.sets.complete().exclude(reason__in=["safety", "moment"]).exclude(apart=True)
         newest: Set | None = sets.filter(copies__state="complete").order_by("-started_at", "-pk").first()
         return newest

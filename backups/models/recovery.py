@@ -96,6 +96,8 @@ class Recovery(models.Model):
     steps = models.JSONField(_("steps"), default=list, blank=True)
     # Source name -> {table: rows}.
     counts = models.JSONField(_("counts"), default=dict, blank=True)
+    # Into a scratch server: which point in time, and how it is reached (backups/replay/point.py).
+    point = models.JSONField(_("point in time"), default=dict, blank=True)
     differences = models.JSONField(_("differences"), default=list, blank=True)
     message = models.TextField(_("message"), blank=True)
     hint = models.TextField(_("hint"), blank=True)

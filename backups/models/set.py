@@ -1,5 +1,7 @@
 """Sets, their parts, and their copies."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -29,7 +31,7 @@ class SetQuerySet(models.QuerySet["Set"]):
         What was saved before a restore is never meant: it holds what somebody wanted to be rid of. A set of another
         DR Center is meant only where there is none of ours, and one of some tables alone where there is no whole one.
         """
-        sets = self.complete().exclude(reason=Set.Reason.SAFETY)
+        sets = self.complete().exclude(reason__in=Set.ASIDE)
         usable = (
             sets.filter(copies__state=Copy.State.COMPLETE).order_by("foreign", "-moment", "-pk").distinct()
         )
@@ -58,6 +60,10 @@ class Set(models.Model):
         SCHEDULE = "schedule", _("schedule")
         DEPLOYMENT = "deployment", _("before a deployment")
         SAFETY = "safety", _("before a restore")
+        MOMENT = "moment", _("of a moment before, replayed")
+
+    # What no plan asked for: they say nothing of how it stands, and are meant only where they are named.
+    ASIDE: ClassVar = (Reason.SAFETY, Reason.MOMENT)
 
     system = models.ForeignKey(System, models.PROTECT, related_name="sets", verbose_name=_("system"))
     plan = models.ForeignKey(Plan, models.SET_NULL, null=True, related_name="sets", verbose_name=_("plan"))

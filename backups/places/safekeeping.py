@@ -59,7 +59,7 @@ def _of_plan(plan: Plan, now: datetime) -> Iterator[str]:
 
 
 def _newest(plan: Plan) -> Set | None:
-    sets = plan.sets.complete().exclude(reason=Set.Reason.SAFETY).order_by("-started_at", "-pk")
+    sets = plan.sets.complete().exclude(reason__in=Set.ASIDE).order_by("-started_at", "-pk")
     copies = Copy.objects.select_related("destination").prefetch_related("lock")
     newest: Set | None = sets.prefetch_related(Prefetch("copies", copies)).first()
     return newest

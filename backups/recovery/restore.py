@@ -260,7 +260,7 @@ def check_parts(recovering: Recovering) -> None:
         content = details.read(copy, encrypted=one.encrypted, stored_sha256=digest)
         recovering.details = chains.whole(copy, one, content)
     except Damaged as error:
-        _note_damage(recovering, error)
+        note_damage(recovering, error)
         raise
     if recovering.recovery.place == Recovery.Place.PRODUCTION:
         production.check_rights(recovering)
@@ -270,11 +270,11 @@ def check_parts(recovering: Recovering) -> None:
             with chains.naming_link(part.key):
                 readback.check(recovering.readable, part, recovering.context.advance)
         except Damaged as error:
-            _note_damage(recovering, error)
+            note_damage(recovering, error)
             raise
 
 
-def _note_damage(recovering: Recovering, error: Damaged) -> None:
+def note_damage(recovering: Recovering, error: Damaged) -> None:
     """The copy is not to be chosen again, neither by a person nor as the newest one of use."""
     copy, reason = recovering.recovery.copy, redact(error.message)
     recovering.hint = chains.what_else(copy, error)

@@ -18,7 +18,8 @@ from backups.logs.chain import Gap, Mark, Position, Reach, Segment
 
 @dataclass(frozen=True)
 class Base:
-    """A set that a replay can start from: `position` is where its data stand in the log.
+    """A set that a replay can start from: `position` is where its data stand in the log, `taken` when that was at the
+    latest, `began` at the earliest.
 
     `name` tells it from others, `size` is in plain bytes. `ready`: how far a physical base has to be replayed before
     it is consistent (None: it is). `incarnation`: "" where the set does not say it.
@@ -31,6 +32,7 @@ class Base:
     physical: bool = False
     ready: Position | None = None
     incarnation: str = ""
+    began: datetime | None = None
     # The better of two that cost the same: how well its copies are known.
     rank: int = 0
 
@@ -75,6 +77,11 @@ class Plan:
     measured: bool
 
     @property
+    def encrypted(self) -> bool:
+        """Whether the log needs an identity."""
+        return any(one.key.endswith(".age") for one in self.segments)
+
+    @property
     def uncertain(self) -> timedelta | None:
         if self.surely is None or self.atmost is None:
             return None
@@ -111,6 +118,8 @@ class Way:
     base: Base
     reach: Reach
     marks: tuple[Mark, ...]
+    # The segments of the base's log file before those: a log file is read from its beginning.
+    leading: tuple[Segment, ...] = ()
 
     @property
     def settled(self) -> datetime:
@@ -147,7 +156,12 @@ def _way(base: Base, ordered: Sequence[Segment], loose: Sequence[Mark]) -> Way:
     known = [mark for one in reach.segments for mark in one.marks] + (list(loose) if newest else [])
     bare = Way(base, reach, ())
     on_the_way = [mark for mark in known if bare.has(mark.position)]
-    return Way(base, reach, tuple(sorted(on_the_way, key=lambda mark: (mark.at, mark.until))))
+    return Way(
+        base,
+        reach,
+        tuple(sorted(on_the_way, key=lambda mark: (mark.at, mark.until))),
+        tuple(chain.from_the_beginning(ordered, reach.segments[:1])[:-1]),
+    )
 
 
 def incarnation_of(base: Base, ordered: Sequence[Segment]) -> str:
@@ -192,7 +206,7 @@ def _plan(target: Target, way: Way, rates: Rates) -> Plan | None:
             return None
         earlier = [mark for mark in way.marks if mark.until <= moment]
         stop = earlier[-1].position if earlier else way.base.position
-        surely, atmost = (earlier[-1].at if earlier else way.base.taken), moment
+        surely, atmost = (earlier[-1].at if earlier else way.base.began or way.base.taken), moment
         through = later.position if later else None
         if way.base.ready is not None and not _is_before(way, way.base.ready, stop):
             return None
@@ -229,16 +243,15 @@ def _around(way: Way, position: Position) -> tuple[Mark | None, Mark | None]:
 
 
 def _used(way: Way, stop: Position) -> tuple[Segment, ...]:
-    """The segments from the base to `stop`: of each log file all from its beginning, since a file is read as one."""
-    end = way.place(stop)
-    found = []
+    """The segments from the base to `stop`; of the first log file all from its beginning."""
+    end, found = way.place(stop), list(way.leading)
     for number, segment in enumerate(way.reach.segments):
         if end is None or end[0] < 0:
             break
         begins = way.place(Position(segment.log, segment.begin)) or (number, 0)
         if begins < end:
             found.append(segment)
-    return tuple(found)
+    return tuple(found) if len(found) > len(way.leading) else ()
 
 
 def _bytes(way: Way, used: Sequence[Segment], stop: Position) -> int:

@@ -55,7 +55,7 @@ def copy_at(source: Source, moment: datetime | None) -> Copy:
             copies__state=Copy.State.COMPLETE,
             partial="",
         )
-        .exclude(reason=Set.Reason.SAFETY)
+        .exclude(reason__in=Set.ASIDE)
         .order_by("foreign", "-moment", "-pk")
         .distinct()
     )

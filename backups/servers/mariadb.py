@@ -235,7 +235,8 @@ def _install(place: Path, user: str | None, settings: Mapping[str, str]) -> None
         "mariadb-install-db", "--no-defaults", f"--datadir={place / 'data'}", f"--tmpdir={temporary}", "--skip-test-db",
         "--auth-root-authentication-method=normal", "--skip-name-resolve", *fixed,
     )  # fmt: skip
-    run(Command(argv, user=user, directory=str(place)), timeout=120)
+    # Its own: in /tmp a second server that starts clears away what looks like a leftover of the first.
+    run(Command(argv, env={"TMPDIR": str(temporary)}, user=user, directory=str(place)), timeout=120)
 
 
 FIXED_SETTINGS = ("lower-case-table-names", "innodb-page-size")

@@ -106,7 +106,7 @@ def newest_of(system: System) -> Set | None:
 
 def newest_damaged(system: System) -> Set | None:
     """The newest set of the system, if it is damaged."""
-    sets = system.sets.complete().exclude(reason=Set.Reason.SAFETY).order_by("foreign", "-moment", "-pk")
+    sets = system.sets.complete().exclude(reason__in=Set.ASIDE).order_by("foreign", "-moment", "-pk")
     newest = sets.filter(partial="").first() or sets.first()
     return newest if newest is not None and damaged(newest) else None
 

@@ -130,7 +130,7 @@ def last_restorable(copy: Copy, damaged: str) -> Set | None:
     return (
         whole_copies.exclude(identifier=damaged)
         .exclude(needs__identifier=damaged)
-        .exclude(reason=Set.Reason.SAFETY)
+        .exclude(reason__in=Set.ASIDE)
         .order_by("-started_at")
         .first()
     )

@@ -37,7 +37,7 @@ class Base:
 @contextmanager
 def opened(taking: Taking, source: Source, engine: Engine) -> Iterator[Snapshot]:
     """One moment of the source: of what has changed, if the plan wants that and it can be told, or of everything."""
-    wanted = taking.plan.increments > 0 and engine.incremental and taking.set.reason != Set.Reason.SAFETY
+    wanted = taking.plan.increments > 0 and engine.incremental and taking.set.reason not in Set.ASIDE
     with ExitStack() as stack:
         snapshot = _increment(taking, source, engine, stack) if wanted else None
         yield snapshot or stack.enter_context(engine.snapshot())

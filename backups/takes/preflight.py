@@ -58,7 +58,7 @@ def packed(plain: int, plan: Plan | None) -> int:
     """Bytes in storage: the plain size, times what the plan's last set that is complete in itself was packed to."""
     earlier = None
     if plan is not None:
-        whole = plan.sets.complete().filter(needs=None, apart=False).exclude(reason=Set.Reason.SAFETY)
+        whole = plan.sets.complete().filter(needs=None, apart=False).exclude(reason__in=Set.ASIDE)
         earlier = whole.order_by("-started_at", "-pk").first()
     ratio = earlier.stored_size / earlier.plain_size if earlier and earlier.plain_size else PACKED
     return int(plain * min(1.1, ratio * 1.1))
@@ -87,10 +87,10 @@ def check_size(taken: Set) -> list[Finding]:
     """A finding when the set is far smaller than the plan's last ones: the source may have lost its data."""
     # A safety set holds only what a restore was about to overwrite.
     earlier = Set.objects.complete().filter(plan=taken.plan).exclude(pk=taken.pk).order_by("-id")
-    earlier = earlier.exclude(reason=Set.Reason.SAFETY).exclude(apart=True)
+    earlier = earlier.exclude(reason__in=Set.ASIDE).exclude(apart=True)
     sizes = list(earlier.values_list("plain_size", flat=True)[:5])
     usual = median(sizes) if len(sizes) >= 2 else 0
-    if taken.reason == Set.Reason.SAFETY or taken.apart or not usual or taken.plain_size >= usual * COLLAPSED:
+    if taken.reason in Set.ASIDE or taken.apart or not usual or taken.plain_size >= usual * COLLAPSED:
         return []
     return [
         Finding(

@@ -30,7 +30,7 @@ def shared(taking: Taking, source: Source, name: str, stored: StoredPart) -> Par
 
     It lies where this set is written, was read back there, is encrypted for the same keys, and is there now.
     """
-    if not taking.plan.store_once or taking.set.reason == Set.Reason.SAFETY or source.name in taking.bases:
+    if not taking.plan.store_once or taking.set.reason in Set.ASIDE or source.name in taking.bases:
         return None
     for part in _candidates(taking, source, name, stored):
         try:

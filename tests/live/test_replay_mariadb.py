@@ -10,20 +10,11 @@ import pytest
 from backups.logs.chain import Position
 from backups.replay import statements
 from drcenter.errors import OperationFailed
+from tests.live.archived import Quiet
 from tests.live.mariadb_fixtures import Database, database, filled, mariadb_server
 from tests.live.roundtrip import Taken, restored, take
 
 __all__ = ["database", "filled", "mariadb_server"]
-
-
-class Quiet:
-    """A job's context that tells nobody anything."""
-
-    children = None
-
-    def phase(self, *_: object) -> None: ...
-    def advance(self, count: int) -> None: ...
-    def check(self) -> None: ...
 
 
 def here(database: Database) -> Position:

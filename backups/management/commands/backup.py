@@ -178,7 +178,7 @@ class Command(BaseCommand):
         """What runs stops in order, and leaves nothing half."""
         system = cli.system_named(options["system"])
         under_way = system.sets.filter(job__state__in=OPEN).select_related("job")
-        for one in under_way.exclude(reason=Set.Reason.SAFETY):
+        for one in under_way.exclude(reason__in=Set.ASIDE):
             cancel(_job(one), cli.actor())
             self.stdout.write(_("Told to stop: %(set)s") % {"set": one})
         if not under_way:

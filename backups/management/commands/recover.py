@@ -12,13 +12,14 @@ from django.utils.translation import gettext as _
 
 from backups.models import Copy, Recovery, Source
 from backups.recovery import begin, beside, foretell, identities, restore
-from backups.shell import checklist, cli, decisions, rows, who
+from backups.replay.point import Point
+from backups.shell import checklist, cli, decisions, rows, to_timestamp, who
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import run_here
 from drcenter.stored import shown
 
-FILES = "files"
+FULL, FILES = "full", "files"
 SHOWN = ("state", "place", "message", "hint", "names", "steps", "counts", "differences")
 YES = {"y", "yes", "j", "ja"}
 EPILOG = """
@@ -31,6 +32,9 @@ EPILOG = """
   manage.py recover checklist 12                     what to look at after a restore; --tick POINT
   manage.py recover full shop --production --break-glass "why nobody else can be asked"
   manage.py recover rows --help                      deleted and changed rows of a table
+  manage.py recover to-timestamp shop "2025-06-17 14:00:00" --plan-only
+  manage.py recover to-timestamp shop "2025-06-17 14:00:00" --beside shop_at_two
+  manage.py recover to-timestamp shop --position binlog.000012:4711 --production
   manage.py recover full shop --set 20260102T030405Z-1a2b3c4d-a1 --identity-file /media/key/identity.txt
 
 It runs in this process: neither the panel nor a worker is needed. Ctrl-C stops it in order: what was
@@ -45,7 +49,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class, parser.epilog = RawDescriptionHelpFormatter, EPILOG
         acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
-        for name, text in (("full", _("every source of a set")), (FILES, _("its files alone"))):
+        for name, text in ((FULL, _("every source of a set")), (FILES, _("its files alone"))):
             act = acts.add_parser(
                 name, help=text, description=text, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter
             )
@@ -53,6 +57,13 @@ class Command(BaseCommand):
         rows.arguments(acts)
         decisions.arguments(acts, EPILOG)
         checklist.arguments(acts)
+        text = _("a database as of a point in time, into a scratch server first")
+        act = acts.add_parser(
+            to_timestamp.NAME, help=text, description=text, epilog=EPILOG,
+            formatter_class=RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        _arguments(act)
+        to_timestamp.add_arguments(act)
 
     def handle(self, *args: Any, **options: Any) -> None:
         # With --json nothing but the JSON goes to standard output.
@@ -73,7 +84,7 @@ class Command(BaseCommand):
         runs = {name: other.run for other in (decisions, rows, checklist) for name in other.ACTS}
         if options["act"] in runs:
             return int(runs[options["act"]](self, options))
-        return self._recover(options)
+        return self._rewind(options) if options["act"] == to_timestamp.NAME else self._recover(options)
 
     def _recover(self, options: dict[str, Any]) -> int:
         _refuse_contradictions(options)
@@ -97,6 +108,27 @@ class Command(BaseCommand):
             raise OperationFailed(_("Its job is gone."))
         run_here(recovery.job, sys.stderr if options["json"] else sys.stdout, cli.actor())
         return self._conclude(Recovery.objects.get(pk=recovery.pk), options["json"])
+
+    def _rewind(self, options: dict[str, Any]) -> int:
+        """Into a scratch server; then, where that was asked for, as the set that was made of it, like any other."""
+        _refuse_contradictions(options | {"beside": []})
+        system = cli.system_named(options["system"])
+        asked = to_timestamp.wanted(system, options)
+        for number, line in enumerate(to_timestamp.sentences(asked), 1):
+            self._talk.write(f"  {number}. {line}")
+        if options["plan_only"]:
+            if options["json"]:
+                self.stdout.write(json.dumps(to_timestamp.as_json(asked), indent=2))
+            return cli.FINE
+        self._confirm(options)
+        store = bool(options["production"] or options["beside"])
+        row = to_timestamp.bring_back(asked, options, store=store, talk=self._talk.write)
+        if not store:
+            return self._conclude(row, options["json"])
+        one, name = to_timestamp.stored(row), asked.source.name
+        self._talk.write(_("Its state is the set %(set)s now.") % {"set": one})
+        beside = [pair if "=" in pair else f"{name}={pair}" for pair in options["beside"]]
+        return self._recover(options | {"act": FULL, "set": str(one), "source": [name], "beside": beside})
 
     def _sources(self, copy: Copy, options: dict[str, Any]) -> list[Source]:
         """The chosen ones. Those that were deleted here stop a restore that names none: it would not be whole."""
@@ -198,6 +230,8 @@ class Command(BaseCommand):
         if as_json:
             found = {name: getattr(recovery, name) for name in SHOWN} | {"set": str(recovery.copy.set)}
             found["places"] = _places(recovery)
+            if recovery.place == Recovery.Place.SCRATCH:
+                found["point"] = Point.from_json(recovery.point).as_json()
             found["safety_set"] = str(recovery.safety_set) if recovery.safety_set else None
             self.stdout.write(json.dumps(found, indent=2))
         else:

@@ -67,6 +67,12 @@ def test_the_last_mark_that_is_surely_not_after_the_moment_is_the_stop() -> None
     assert plan.log_bytes == 400 - 30 + 150
 
 
+def test_the_first_log_file_is_read_from_its_beginning() -> None:
+    plan = choose(moment(700), [base(550, 2)], archived())
+    assert [one.number for one in plan.segments] == [5, 6, 7]
+    assert plan.log_bytes == 290 - 150
+
+
 def test_a_mark_counts_from_when_it_was_answered() -> None:
     assert choose(moment(550.05), [base(30)], archived()).stop == Position("binlog.000002", 140)
     assert choose(moment(550.1), [base(30)], archived()).stop == Position("binlog.000002", 150)
