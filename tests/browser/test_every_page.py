@@ -5,9 +5,16 @@ import re
 import pytest
 from django.contrib import admin
 from django.urls import reverse
+from django.utils import timezone
 
+from backups.checklist import conduct
+from backups.models import Recovery
 from drcenter.panel.acts import ActPage
 from drcenter.panel.pages import address
+from drcenter.systems.control import controls
+from drcenter.systems.models import Halt
+from incidents.actions import actions
+from incidents.models import ActionRun, PreparedAction
 from tests.backups.admin.test_pages import full  # noqa: F401 - a fixture
 from tests.browser.conftest import NARROW, WIDE
 
@@ -32,6 +39,8 @@ def paths(plan, copy, running_job) -> list[str]:
     found += [f"/admin/backups/source/add/?engine={name}" for name in ADDED]
     found += ["/admin/backups/destination/add/?kind=local"]
     found += [address(plan, "retention"), "/account/factors/"]
+    found += [f"/admin/systems/halt/add/?kind={name}" for name in controls()]
+    found += [f"/admin/incidents/preparedaction/add/?kind={name}" for name in actions()]
     return [*found, f"{address(copy, 'production')}?source={source.pk}"]
 
 
@@ -48,7 +57,7 @@ def acts(page, row) -> list[str]:
 
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_every_page(visit, admin_person, full, plan, copy, running_job, viewport, language):  # noqa: F811
+def test_every_page(visit, admin_person, full, bad_night, plan, copy, running_job, viewport, language):  # noqa: F811
     visitor = visit(viewport=viewport, locale=language)
     visitor.sign_in("ada")
     wide, english = [], []
@@ -69,9 +78,33 @@ def lines(visitor) -> list[str]:
         """() => { document.querySelectorAll('.drc-log, .drc-code, script').forEach(box => box.remove());
             return document.body.innerText }"""
     )
-    return re.sub(r"/\S+|Administrator of plans", "", text).splitlines()
+    return re.sub(r"/\S+|Administrator of plans|Approver of recoveries", "", text).splitlines()
 
 
 @pytest.fixture
 def admin_person(admin):
     return admin
+
+
+@pytest.fixture
+def bad_night(system, copy, tmp_path):
+    """Ways to stop, actions and what became of them, and the checklist of a restore."""
+    Halt.objects.create(system=system, kind="systemd", options={"units": ["shop-queue.service"]})
+    # No work tree: its page says so.
+    prepared = PreparedAction.objects.create(
+        system=system, name="Release 41", kind="git_checkout", options={"directory": str(tmp_path / "none")}
+    )
+    before = {
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "branch": "main",
+        "changed": ["app/Http/Kernel.php"],
+    }
+    ActionRun.objects.create(
+        prepared=prepared, system=system, name=prepared.name, kind=prepared.kind, options=prepared.options,
+        state="succeeded", requested_by="otto", before=before, started_at=timezone.now(), finished_at=timezone.now(),
+    )  # fmt: skip
+    recovery = Recovery.objects.first()
+    conduct.begin(recovery)
+    recovery.points.filter(key="website").update(
+        state="bad", measured="https://shop.example.org: no answer (ConnectionError)", at=timezone.now()
+    )
