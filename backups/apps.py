@@ -51,6 +51,7 @@ class BackupsConfig(AppConfig):
         register_tick("backups.prune", prune.ask_due)
         register_tick("backups.pins", pins.store_due)
         register_tick("backups.sweep", sweep.look_due)
+        self._logs()
         self._lock()
         self._rehearse()
         self._rows()
@@ -102,3 +103,9 @@ class BackupsConfig(AppConfig):
         register_tick("backups.evidence", evidence.store_due)
         register_tick("backups.drills", calendar.hold_due)
         register_tick("backups.drills_overdue", calendar.watch_age)
+
+    def _logs(self) -> None:
+        from backups.logs import watch
+        from drcenter.jobs.registry import register_tick
+
+        register_tick("backups.logs", watch.watch_streams)

@@ -72,8 +72,20 @@ class Archiver:
             return
         finally:
             self._couriers.end(FAREWELL_SECONDS)
+            self._let_go()
             lease.release(self._pk, self._worker)
             connections.close_all()
+
+    def _let_go(self) -> None:
+        """Of a stream that was switched off the server keeps nothing more."""
+        stream = LogStream.objects.select_related("source").filter(pk=self._pk, enabled=False).first()
+        if stream is not None:
+            try:
+                source_of(stream).release()
+            except OperationFailed as error:
+                LogStream.objects.filter(pk=self._pk).update(
+                    message=redact(error.message), hint=redact(error.hint)
+                )
 
     def _try(self) -> None:
         """One connection, to its end."""
@@ -241,4 +253,4 @@ def source_of(stream: LogStream) -> LogSource:
 
 def token_of(stream: LogStream) -> str:
     """What tells the archiver of this stream from all others that the same server may have."""
-    return f"{publish.signing_key().fingerprint}-{stream.pk}"
+    return f"{publish.signing_key().fingerprint[:16]}s{stream.source_id}"

@@ -57,6 +57,8 @@ class LogStream(models.Model):
     # A replay needs a base that was begun after this: the log was archived anew from then on.
     base_wanted_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    # When it was last switched on or off.
+    changed_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         verbose_name = _("log stream")
