@@ -42,6 +42,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _("Evidence"),
             [
                 _page(_("Sets"), "inventory_2", "backups.set"),
+                _page(_("Log streams"), "stream", "backups.logstream"),
                 _page(_("Verifications"), "verified", "backups.verification"),
                 _page(_("Recoveries"), "settings_backup_restore", "backups.recovery"),
                 _page(_("Drills"), "fire_extinguisher", "backups.drill"),

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
+from backups.admin.logs import SwitchOn, stream_button
 from backups.admin.places import source_target
 from backups.engines import engines
 from backups.engines.base import Inspection
@@ -103,8 +104,13 @@ class SourceAdmin(OptionsAdmin, PanelAdmin):
         return source_target(source)
 
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(Look.as_view(model_admin=self))
-        return [path("<int:pk>/look/", page, name="backups_source_look"), *super().get_urls()]
+        look = self.admin_site.admin_view(Look.as_view(model_admin=self))
+        stream = self.admin_site.admin_view(SwitchOn.as_view(model_admin=self))
+        return [
+            path("<int:pk>/look/", look, name="backups_source_look"),
+            path("<int:pk>/stream/", stream, name="backups_source_stream"),
+            *super().get_urls(),
+        ]
 
     def obstacles(self, obj: Source) -> list[str]:
         # A plan without any source would be kept, and fail.
@@ -136,6 +142,6 @@ class SourceAdmin(OptionsAdmin, PanelAdmin):
         plans = list(map(str, obj.taken_by()))
         sentence = ", ".join(plans) if plans else _("No plan backs it up: choose it on the page of a plan.")
         tone, icon = (Tone.IDLE, "database") if plans else (Tone.WARN, "warning")
-        buttons = [Button(_("Look"), address(obj, "look"), "visibility", post=True)]
-        allowed = may(request, Look.permission)
-        return Record(Verdict(source_target(obj), tone, icon, sentence), buttons=buttons if allowed else [])
+        look = [Button(_("Look"), address(obj, "look"), "visibility", post=True)]
+        buttons = [*(look if may(request, Look.permission) else []), *stream_button(request, obj)]
+        return Record(Verdict(source_target(obj), tone, icon, sentence), buttons=buttons)

@@ -11,6 +11,7 @@ from unfold.decorators import display
 from backups import exposed, standing
 from backups.admin import exposure
 from backups.admin.drills import drill_button, drills_tables
+from backups.admin.logs import streams_tables
 from backups.admin.looking import SetUpCalendar, SystemContents
 from backups.admin.plans import back_up_button, contents_button, plan_verdict
 from backups.admin.tables import sets_table
@@ -103,6 +104,7 @@ class ProtectedSystemAdmin(SystemAdmin):
             tables=[
                 exposure.table(found, obj),
                 _plans(request, here),
+                *streams_tables(obj),
                 *drills_tables(obj),
                 sets_table(obj.sets.all()[:5], _("newest sets")),
             ],

@@ -1,6 +1,7 @@
 """Switching a stream on and off, and what is looked at before."""
 
 import math
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -45,7 +46,9 @@ def instead(source: Source, plan: Plan | None = None) -> str:
     ) % {"took": math.ceil(minutes), "rhythm": rhythm, "lost": math.ceil(rhythm + minutes)}
 
 
-def switch_on(source: Source, plan: Plan, *, requested_by: str) -> LogStream:
+def switch_on(
+    source: Source, plan: Plan, *, requested_by: str, interval: int = 5, promise: int = 10
+) -> LogStream:
     """Archive the source's log to the plan's destinations. Raises OperationFailed with what has to be granted or set."""
     if not plan.chosen().filter(pk=source.pk).exists():
         raise OperationFailed(
@@ -59,10 +62,11 @@ def switch_on(source: Source, plan: Plan, *, requested_by: str) -> LogStream:
             raise OperationFailed(one.message, one.hint, permanent=True)
     with transaction.atomic():
         now = timezone.now()
-        changes = {"plan": plan, "enabled": True, "state": LogStream.State.WAITING, "changed_at": now}
-        stream, _new = LogStream.objects.update_or_create(
-            changes | {"message": "", "hint": ""}, source=source
-        )
+        changes: dict[str, Any] = {
+            "plan": plan, "enabled": True, "state": LogStream.State.WAITING, "changed_at": now,
+            "message": "", "hint": "", "interval": interval, "promise": promise,
+        }  # fmt: skip
+        stream, _new = LogStream.objects.update_or_create(changes, source=source)
         record(requested_by, "backups.logs.switched_on", stream, plan=str(plan))
     return stream
 

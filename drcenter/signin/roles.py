@@ -49,6 +49,7 @@ OPERATING = (
     permissions.PIN_SET,
     permissions.CANCEL_JOB,
     permissions.RUN_DRILL,
+    permissions.RUN_STREAM,
 )  # fmt: skip
 # Whoever says how long sets are kept may as well remove them.
 KEEPING = (

@@ -4,8 +4,9 @@ import pytest
 from django.contrib import admin
 from django.db import transaction
 from django.urls import reverse
+from django.utils import timezone
 
-from backups.models import Copy, Profile, Recovery, Set, Verification
+from backups.models import Copy, LogIncarnation, LogPlace, LogStream, Profile, Recovery, Set, Verification
 from drcenter.audit.models import Entry
 from drcenter.audit.record import record
 from drcenter.jobs.models import Job, Line
@@ -31,6 +32,11 @@ def full(taken, copy, plan, key, running_job):
     Set.objects.create(
         system=plan.system, plan=plan, state="failed", message=EVIL, hint=EVIL, findings=[{"message": EVIL}]
     )
+    stream = LogStream.objects.create(
+        source=plan.sources.first(), plan=plan, message=EVIL, hint=EVIL, base_wanted_at=timezone.now()
+    )
+    LogIncarnation.objects.create(stream=stream, name="server1-x", reason=EVIL)
+    LogPlace.objects.create(stream=stream, destination=plan.destinations.first(), fault=EVIL)
 
 
 def test_every_list_and_every_row_has_a_page(as_admin, full):
