@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('backups', '0025_drills'),
+        ('backups', '0027_replay'),
     ]
 
     operations = [
