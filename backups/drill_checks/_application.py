@@ -3,8 +3,10 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django import forms
 from django.utils.translation import gettext as _
@@ -16,13 +18,15 @@ from backups.drill_checks.base import Scene
 from backups.engines.base import Door
 from backups.servers.enclosure import NOT_ENCLOSED, Ask, Given, enclosed
 from drcenter.errors import OperationFailed
-from drcenter.process import Command, Finished, run
+from drcenter.process import Children, Command, Finished, run
 
 # Where things stand inside.
 FILES, DATABASE = "/drill/files", "/drill/database"
 PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Bytes of a .env that are read; characters of an output that are shown.
 LARGEST_ENV, SHOWN = 1 << 20, 500
+# To put the sources of an application together.
+COPY_SECONDS = 600
 
 
 class ApplicationOptions(forms.Form):
@@ -40,6 +44,13 @@ class ApplicationOptions(forms.Form):
         label=gettext_lazy("Database"), required=False, initial="", max_length=60,
         help_text=gettext_lazy("The name of the source that the application works on. Empty: none."),
     )  # fmt: skip
+    libraries = forms.CharField(
+        label=gettext_lazy("Libraries"), required=False, initial="", max_length=1000,
+        help_text=gettext_lazy(
+            "Where a set leaves out vendor/: the absolute path of such a directory on this machine, for reading only. The"
+            " drill then says nothing of the libraries."
+        ),
+    )  # fmt: skip
     seconds = forms.IntegerField(
         label=gettext_lazy("Seconds at most"), initial=60, min_value=1, max_value=3600
     )
@@ -55,6 +66,8 @@ class Application:
     directory: str
     door: Door | None
     seconds: float
+    # What else stands inside: other sources below its directory, and libraries.
+    joined: tuple[Given, ...] = ()
 
     def run(self, *argv: str, ask: Ask | None = None, **variables: str) -> Finished:
         """Run a command in the application's directory; its end, however it ended.
@@ -105,7 +118,7 @@ class Application:
             return []
 
     def _given(self) -> list[Given]:
-        given = [Given(self.root, FILES, writable=True)]
+        given = [Given(self.root, FILES, writable=True), *self.joined]
         if self.door is None:
             return given
         if self.door.kind == "sqlite":
@@ -129,23 +142,57 @@ class Application:
         )
 
 
-def application(scene: Scene, source: str, directory: str, database: str, seconds: float) -> Application:
-    """The restored application. Raises OperationFailed when it was not restored, or leads out of its source."""
+def application(scene: Scene, options: Mapping[str, Any]) -> Application:
+    """The restored application, put together of its sources: those of files that lie in the same directory, or below it.
+
+    Raises OperationFailed when it was not restored, or leads out of its source.
+    """
+    source, below = options["source"], os.path.normpath(options["directory"] or ".")
     place = scene.place(source)
     root = os.path.realpath(place.on_disk) if place.on_disk else ""
-    below = os.path.normpath(directory or ".")
     inside = os.path.realpath(os.path.join(root, below)) if root else ""
     if not root or not os.path.isdir(inside) or not (inside == root or inside.startswith(f"{root}/")):
         raise OperationFailed(
-            _("The directory %(path)s was not restored.") % {"path": f"{source}: {directory}"},
+            _("The directory %(path)s was not restored.") % {"path": f"{source}: {options['directory']}"},
             _("Correct the check: the source has to be one of files, and the directory below its own."),
             permanent=True,
         )
-    door = scene.place(database).door() if database else None
-    made = Application(scene, root, os.path.relpath(inside, root), door, seconds)
+    joined = [*_joined(scene, source, root), *_libraries(options["libraries"], below)]
+    door = scene.place(options["database"]).door() if options["database"] else None
+    made = Application(scene, root, os.path.relpath(inside, root), door, options["seconds"], tuple(joined))
     if door is not None and door.kind == "sqlite":
         _let_use(Path(door.path), made._owner())
     return made
+
+
+def _joined(scene: Scene, source: str, root: str) -> Iterator[Given]:
+    """The other sources of files of the same application, where they belong: its settings are often one of their own.
+
+    What lies in the same directory is copied into the scratch place of `source`; it was compared before.
+    """
+    base = os.path.normpath(scene.originals.get(source) or root)
+    for name, place in scene.places.items():
+        path, here = os.path.normpath(scene.originals.get(name) or "/"), place.on_disk
+        if name == source or not here or not os.path.isdir(here):
+            continue
+        if path == base:
+            _copy(here, root, scene.children)
+        elif path.startswith(f"{base}/"):
+            yield Given(here, f"{FILES}/{os.path.relpath(path, base)}", writable=True)
+
+
+def _copy(tree: str, into: str, children: Children | None) -> None:
+    run(Command(("cp", "-a", "--", f"{tree}/.", into)), timeout=COPY_SECONDS, children=children)
+
+
+def _libraries(path: str, below: str) -> Iterator[Given]:
+    if not path:
+        return
+    if not os.path.isabs(path) or not os.path.isdir(path):
+        raise OperationFailed(
+            _("%(path)s is no directory of this machine.") % {"path": path}, _("Correct the check."), permanent=True
+        )  # fmt: skip
+    yield Given(path, os.path.normpath(f"{FILES}/{below}/vendor"))
 
 
 def reached(door: Door | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ KEPT = {
 # What an application does by itself goes nowhere: mails into a list, jobs and events into nothing, no scheduler.
 FIXED = {
     "MAIL_MAILER": "array", "MAIL_DRIVER": "array", "QUEUE_CONNECTION": "null", "QUEUE_DRIVER": "null",
-    "BROADCAST_CONNECTION": "null", "BROADCAST_DRIVER": "null", "CACHE_DRIVER": "array", "CACHE_STORE": "array",
+    "BROADCAST_CONNECTION": "null", "BROADCAST_DRIVER": "null", "CACHE_DRIVER": "file", "CACHE_STORE": "file",
     "SESSION_DRIVER": "array", "FILESYSTEM_DRIVER": "local", "FILESYSTEM_DISK": "local", "SCOUT_DRIVER": "null",
     "TELESCOPE_ENABLED": "false", "PULSE_ENABLED": "false", "NIGHTWATCH_ENABLED": "false", "LOG_CHANNEL": "stderr",
     "LOG_STACK": "stderr", "APP_URL": "http://127.0.0.1", "ASSET_URL": "", "DATABASE_URL": "", "DB_URL": "",

@@ -23,12 +23,14 @@ from drcenter.process import Children
 @dataclass(frozen=True)
 class Scene:
     """What a drill has restored. `held`: what the set says that each source held. `before`: rows of tables in the
-    last good drill, by source. `workspace`: an empty directory of mode 0700."""
+    last good drill, by source. `workspace`: a directory of mode 0700 of the drill's own."""
 
     places: Mapping[str, Engine]
     held: Mapping[str, Witness]
     workspace: Path
     before: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    # Where each source lies in production, as a path; the place in the scratch is another one.
+    originals: Mapping[str, str] = field(default_factory=dict)
     children: Children | None = None
 
     def place(self, source: str) -> Engine:

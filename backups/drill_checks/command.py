@@ -43,8 +43,7 @@ class Plugin(Check):
         return f"{self.options['source']}: {self.options['command']}"
 
     def run(self, scene: Scene) -> Answer:
-        names = ("source", "directory", "database", "seconds")
-        made = application(scene, *(self.options[name] for name in names))
+        made = application(scene, self.options)
         ended = made.run(*shlex.split(self.options["command"]))
         if ended.code:
             sentence = _("It ended with exit code %(code)d: %(why)s")

@@ -45,8 +45,7 @@ class Plugin(Check):
         return f"{self.options['source']}: {words} {self.options['text']}".strip()
 
     def run(self, scene: Scene) -> Answer:
-        names = ("source", "directory", "database", "seconds")
-        made = application(scene, *(self.options[name] for name in names))
+        made = application(scene, self.options)
         # Half of the time to come up, the rest to answer and to end.
         ask = Ask(self.options["path"], self.options["seconds"] / 2)
         ended = made.run(*self._argv(scene), ask=ask)

@@ -56,8 +56,7 @@ class Plugin(Check):
             "where": where, "query": self.options["query"] or _("nothing")}  # fmt: skip
 
     def run(self, scene: Scene) -> Answer:
-        names = ("source", "directory", "database", "seconds")
-        made = application(scene, *(self.options[name] for name in names))
+        made = application(scene, self.options)
         version = made.run("php", "artisan", "--version", "--no-ansi")
         if version.code:
             return Answer(False, _("php artisan does not start: %(why)s") % {"why": last_words(version)})

@@ -56,7 +56,8 @@ def rehearse(recovering: Recovering, result: Result, before: Mapping[str, Mappin
         }
         workspace = stack.enter_context(held_directory(Path(settings.STATE_DIR) / "scratch", "proof-"))
         held = {name: _expected(recovering, name) for name in places}
-        scene = Scene(places, held, workspace, before, recovering.context.children)
+        originals = {name: _original(recovering, name) for name in places}
+        scene = Scene(places, held, workspace, before, originals, recovering.context.children)
         for check in DrillCheck.objects.filter(system=recovering.set.system, enabled=True).order_by("pk"):
             _check(recovering, result, check, scene)
         result.machine_seconds = round(time.monotonic() - began, 2)
@@ -101,6 +102,10 @@ def _restored(recovering: Recovering, result: Result, name: str) -> Iterator[Eng
 def moment_of(recovering: Recovering, name: str) -> datetime:
     """Everything that the source had committed before it was restored."""
     return datetime.fromisoformat(recovering.details["sources"][name]["moment"])
+
+
+def _original(recovering: Recovering, name: str) -> str:
+    return str(recovering.details["sources"][name]["options"].get("path") or "")
 
 
 def _expected(recovering: Recovering, name: str) -> Witness:
