@@ -6,9 +6,10 @@ disk, which is all that pg_receivewal could acknowledge.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ import psycopg
 from backups.engines import _postgresql_log_findings as findings
 from backups.engines import _postgresql_wal as wal
 from backups.engines._log_source import Broken, Cut, DamagedLog, LogSource, Received
-from backups.engines._postgresql_address import Address, Connection, connected, explained, replicating
+from backups.engines._postgresql_address import (
+    Address,
+    Connection,
+    address_of,
+    connected,
+    explained,
+    replicating,
+)
 from backups.engines._postgresql_commands import find_client
 from backups.engines.base import Finding
 from backups.logs.chain import Mark, Position, Segment
@@ -59,8 +67,8 @@ class Known:
 class PostgresqlLogs(LogSource):
     """Needs the attribute REPLICATION."""
 
-    def __init__(self, address: Address, token: str, policy: Policy) -> None:
-        self._address, self._policy = address, policy
+    def __init__(self, options: Mapping[str, Any], token: str, policy: Policy) -> None:
+        self._options, self._policy = options, policy
         # The slot's name, and what synchronous_standby_names has to say.
         self.name = f"drcenter_{hashlib.sha256(token.encode()).hexdigest()[:12]}"
         self._server: Known | None = None
@@ -69,6 +77,11 @@ class PostgresqlLogs(LogSource):
         self._old_histories: set[str] = set()
         self._reported = 0
         self._empty = ""
+
+    @cached_property
+    def _address(self) -> Address:
+        """Found out when the server is asked: what is archived is read without it, and without its password."""
+        return address_of(self._options)
 
     # ------------------------------------------------------------------ before a connection
 

@@ -3,14 +3,17 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from backups.engines import _postgresql_replay as replaying
 from backups.engines._places import remove_place
 from backups.engines._postgresql_address import address_of, connected
 from backups.engines._postgresql_physical_snapshot import ABOUT, joined, of_recovered
+from backups.engines._postgresql_replay import Stop
 from backups.engines._postgresql_rights import look
 from backups.engines._postgresql_snapshot import current_witness
 from backups.servers.postgresql import system_user
@@ -31,6 +34,7 @@ class Place:
         self._stack = ExitStack()
         self._server: Recovered | None = None
         self._made = False
+        self._until: dict[str, str] = {}
 
     def make(self) -> None:
         """An empty directory, whose data the server's user owns. Raises OperationFailed."""
@@ -92,21 +96,42 @@ class Place:
             )
         return found
 
+    def replay(self, files: Sequence[Path], stop: tuple[str, int], moment: datetime | None = None) -> Stop:
+        """Add archived log before the server runs for the first time: it will stop at the byte `stop` of a file, or with
+        `moment` before the first commit after it. Raises OperationFailed when the log does not hold the way."""
+        replaying.add(files, self.data)
+        position = self.about().get("position") or {}
+        begin = str(position.get("stop"))
+        if not LSN.fullmatch(begin):
+            raise OperationFailed("The base backup does not say where it ends.", permanent=True)
+        found = replaying.find(installation_of(self.data), self.data, begin, stop, moment)
+        self._until = {
+            "recovery_target_lsn": found.lsn, "recovery_target_inclusive": "on",
+            "recovery_target_timeline": str(found.timeline),
+        }  # fmt: skip
+        return found
+
     def start(self) -> Recovered:
         """The server over it, recovered; the first time it replays the log. It runs until `stop`."""
         if self._server is None:
             about = self.about()
-            settings, lsn = about.get("settings") or {}, str((about.get("position") or {}).get("lsn"))
-            until = {
-                "recovery_target_lsn": lsn, "recovery_target_inclusive": "off", "recovery_target_timeline": "current"
-            }  # fmt: skip
+            settings = about.get("settings") or {}
             self._server = self._stack.enter_context(
                 recovered_server(
-                    self.path, about["superuser"], until=until if LSN.fullmatch(lsn) else None,
+                    self.path, about["superuser"], until=self._until or self._moment(about),
                     carried={name: str(int(settings[name])) for name in CARRIED if name in settings},
                 )
             )  # fmt: skip
         return self._server
+
+    def _moment(self, about: Mapping[str, Any]) -> dict[str, str]:
+        """The moment of the witness; none: as far as the log of the set goes."""
+        lsn = str((about.get("position") or {}).get("lsn"))
+        if not LSN.fullmatch(lsn):
+            return {}
+        return {
+            "recovery_target_lsn": lsn, "recovery_target_inclusive": "off", "recovery_target_timeline": "current"
+        }  # fmt: skip
 
     def stop(self) -> None:
         self._server = None

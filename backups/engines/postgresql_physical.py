@@ -121,7 +121,7 @@ class Plugin(Engine):
 
     def logs(self, token: str) -> PostgresqlLogs:
         limit = int(self.options["slot_limit"] or 0) << 30
-        return PostgresqlLogs(self._address, token, Policy(limit, bool(self.options["synchronous"])))
+        return PostgresqlLogs(self.options, token, Policy(limit, bool(self.options["synchronous"])))
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -132,16 +132,17 @@ class Plugin(Engine):
     def consumer(self, part: str, suffix: str) -> Consumer:
         if (part, suffix) not in (("base", "tar"), ("wal", "tar")):
             raise OperationFailed(f"A base backup of PostgreSQL has no part {part}.{suffix}.", permanent=True)
-        return self._restored.unpack()
+        return self.restored.unpack()
 
     @property
-    def _restored(self) -> Place:
+    def restored(self) -> Place:
+        """The place that this is restored into. Raises OperationFailed for the source itself."""
         if self._place is None:
             raise OperationFailed(self.for_reading, permanent=True)
         return self._place
 
     def witness(self) -> Witness:
-        return self._restored.witness()
+        return self.restored.witness()
 
     @contextmanager
     def scratch(self, workspace: Path, facts: Mapping[str, Any]) -> Iterator[Engine]:
@@ -154,7 +155,7 @@ class Plugin(Engine):
         try:
             yield place
         finally:
-            place._restored.stop()
+            place.restored.stop()
             shutil.rmtree(directory, ignore_errors=True)
 
     def _at(self, path: Path) -> "Plugin":
@@ -167,13 +168,13 @@ class Plugin(Engine):
         return self._at(Path(beside_path(str(Path.cwd() / "postgresql"), name)))
 
     def prepare(self, *, overwrite: bool) -> None:
-        self._restored.make()
+        self.restored.make()
 
     def finish(self, witness: Witness | None) -> None:
-        self._restored.check()
+        self.restored.check()
 
     def answer(self) -> None:
-        self._restored.answer()
+        self.restored.answer()
 
     def drop(self) -> None:
-        self._restored.remove()
+        self.restored.remove()

@@ -112,7 +112,7 @@ def test_nothing_of_the_source_comes_to_life(server, engine, tmp_path):
             connection.execute("ALTER SYSTEM RESET ALL")
     with engine.scratch(tmp_path, engine.inspect().facts) as place:
         restore(place, taken)
-        recovered = place._restored.start()
+        recovered = place.restored.start()
         with connected(address_of(recovered.options("postgres"))) as connection:
             for name in ("archive_command", "session_preload_libraries", "archive_mode"):
                 value = connection.execute(f"SHOW {name}".encode()).fetchone()
