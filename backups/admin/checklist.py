@@ -42,6 +42,7 @@ class ChecklistForm(PanelForm):
             label=gettext_lazy("Note"), required=False, max_length=500,
             help_text=gettext_lazy("Kept with each point that you change now."),
         )  # fmt: skip
+        self.dress()
 
 
 class Checklist(ActPage):

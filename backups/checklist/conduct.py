@@ -45,7 +45,7 @@ def begin(recovery: Recovery) -> None:
 def request(recovery: Recovery, *, requested_by: str) -> Job:
     """Have the points measured (again). What a person has said stays as it is."""
     with in_english():
-        name = _("Measure after %(recovery)s") % {"recovery": recovery}
+        name = _("Measure after a restore of %(set)s") % {"set": recovery.copy.set}
     return enqueue(
         KIND, recovery.pk, target=f"checklist:{recovery.pk}", title=name, requested_by=requested_by
     )
