@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from backups.destinations.base import Role
 from backups.models import Destination, Plan, Rebuild, Signer
+from backups.rebuild.logs import Logs
 from backups.rebuild.read import folders, public_keys, read
 from backups.rebuild.report import Seen
 from backups.rebuild.rows import Rows
@@ -114,6 +115,8 @@ def _run(
             seen.rows.take(readings)
             seen.note_links(readings)
             context.phase(_("reading the sets"), f"{destination.name}: {seen.folders}")
+    context.phase(_("reading the archived logs"), destination.name)
+    Logs(place, destination, trust, keys, seen.rows).find()
     with transaction.atomic():
         if not wanted.dry_run:
             seen.rows.systems.complete()

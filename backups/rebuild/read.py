@@ -12,6 +12,7 @@ import pyrage
 from django.utils.translation import gettext as _
 
 from backups.destinations.base import Destination, NotThere, Stored
+from backups.logs.records import KEY
 from backups.storage import details, layout, recording
 from backups.storage.checksums import parse_checksums
 from backups.storage.layout import Manifest
@@ -103,7 +104,7 @@ def _listed(listed: Iterator[Stored], foreign: list[str]) -> Iterator[tuple[layo
         where = layout.locate(stored.key)
         if where is not None:
             yield where, stored
-        elif stored.key != last:
+        elif stored.key != last and not KEY.fullmatch(stored.key):
             foreign.append(stored.key[:200])
         last = stored.key
 

@@ -30,6 +30,7 @@ LABELS: tuple[tuple[str, Callable[[], str]], ...] = (
     ("refused", lambda: _("refused: not what was signed")),
     ("newer", lambda: _("of a newer version")),
     ("unfinished", lambda: _("without a manifest: under way or broken off")),
+    ("log segments added", lambda: _("segments of archived logs added")),
     ("foreign files", lambda: _("foreign files, left alone")),
     ("under way", lambda: _("being written just now")),
     ("removed here", lambda: _("removed here by retention, left alone")),

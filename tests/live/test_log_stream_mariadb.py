@@ -4,15 +4,19 @@ import threading
 
 import pytest
 
+from backups import rebuild
 from backups.destinations.local import MARKER
 from backups.logs import chain, growth, read, records
 from backups.logs.archive import directory_of
 from backups.logs.chain import Position, Why
 from backups.logs.serve import serve
+from backups.models import Destination, LogStream
 from backups.pipe.decode import Damaged
 from backups.storage.trust import trusted
 from drcenter.errors import OperationFailed
+from drcenter.jobs.work import run_job
 from drcenter.notify.models import Delivery
+from drcenter.secrets import Secret
 from tests.backups.taking import channel
 from tests.live.archiving import Archive, archive, mortal, wait_for
 
@@ -184,6 +188,7 @@ def forget_the_replica(archive: Archive) -> None:
 def test_purged_after_it_was_archived_is_no_gap(archive: Archive) -> None:
     archive.start()
     fill(archive, 0)
+    archive.catch_up()
     archive.mortal.execute("FLUSH BINARY LOGS")
     fill(archive, 100)
     archive.catch_up()
@@ -305,3 +310,41 @@ def test_all_destinations_away_and_no_room_left(archive: Archive, monkeypatch) -
         stop.set()
         thread.join()
     assert chain.gaps(read.segments(archive.stream)) == []
+
+
+def test_the_storage_alone_tells_of_it(archive: Archive) -> None:
+    archive.start()
+    fill(archive, 0)
+    archive.catch_up()
+    archive.mortal.execute("FLUSH BINARY LOGS")
+    fill(archive, 100)
+    archive.catch_up()
+    assert archive.stop() == 0
+    before, stream = read.segments(archive.stream), archive.stream
+    stream.refresh_from_db()
+    safe = stream.stored_until
+    stream.segments.all().delete()
+    stream.delete()
+    destination = Destination.objects.get()
+    (archive.folder / "first" / records.record_key(before[0].key)).with_suffix(".json.bak").write_text("{}")
+    dry = rebuild.request(destination, requested_by="anna", dry_run=True)
+    run_job(dry.job_id)
+    assert not LogStream.objects.exists()
+    identity = Secret(str(archive.identity))
+    for _again in range(2):
+        wanted = rebuild.request(destination, requested_by="anna", identity=identity)
+        run_job(wanted.job_id)
+    wanted.refresh_from_db()
+    assert wanted.state == "done", wanted.message
+    found = LogStream.objects.get()
+    assert (found.enabled, read.segments(found)) == (False, before)
+    assert found.stored_until is not None
+    assert safe is not None
+    assert found.stored_until <= safe
+    archive.stream = found
+    assert list(archive.fetched(Position("binlog.000001", 4))) == ["binlog.000001", "binlog.000002"]
+    LogStream.objects.update(enabled=True)
+    archive.start()
+    fill(archive, 200)
+    archive.catch_up()
+    assert chain.gaps(read.segments(found)) == [], "it goes on where the archive ended"
