@@ -28,7 +28,9 @@ class BackupsConfig(AppConfig):
         register_kind(verify.KIND, verify.verify_job, ended=verify.ended)
         register_kind(restore.KIND, restore.restore_job, ended=restore.ended)
         kinds.register(
-            kinds.Kind(restore.RESTORE, restore.KIND, restore.describe, check=restore.check_before)
+            kinds.Kind(
+                restore.RESTORE, restore.KIND, restore.describe, check=restore.check_before, resumable=True
+            )
         )
         register_kind(conduct.KIND, conduct.measure_job, cluster="short")
         register_kind(prune.KIND, prune.prune_job)

@@ -77,6 +77,13 @@ def _stopped_applications() -> Iterator[Notice]:
     for restore in restores.order_by("pk"):
         newest[restore.copy.set.system_id] = restore
     for restore in newest.values():
+        if restore.state == Recovery.State.LOST and restore.digest:
+            yield Notice(
+                _("%(system)s may be stopped, and half restored: a restore broke off.")
+                % {"system": restore.copy.set.system.name},
+                restore.hint or restore.message,
+                link=Link(_("Resume or undo"), address(restore)),
+            )
         if restore.state == Recovery.State.DOWN:
             sentence = (
                 _(

@@ -73,6 +73,15 @@ def notices(row: Recovery) -> list[Notice]:
         )
         for one in break_glass.unreviewed().filter(recovery=row)
     ]
+    held = approval.granted(row)
+    if row.state in approval.BROKEN_OFF and row.digest and not (held and held.holds(timezone.now())):
+        found.append(
+            Notice(
+                _("To resume or to undo it, it has to be approved once more."),
+                _("The time of the approval is over, or the plan was made again."),
+                Tone.WARN,
+            )
+        )
     if row.state == Recovery.State.PLANNED and row.requested_user_id is None:
         found.append(
             Notice(_("Nobody can approve it: who asked is known to the shell alone."), tone=Tone.WARN)
@@ -111,6 +120,16 @@ def buttons(request: HttpRequest, row: Recovery) -> list[Button]:
 
 def _beginning(request: HttpRequest, row: Recovery) -> list[Button]:
     held = approval.granted(row)
+    if may(request, permissions.RESTORE_PRODUCTION) and row.state in approval.BROKEN_OFF and row.digest:
+        return [
+            Button(_("Resume"), address(row, "resume"), "resume", "primary"),
+            Button(_("Undo"), address(row, "undo"), "undo", "risky"),
+            *(
+                [Button(_("Plan again"), address(row, "plan_again"), "edit_note")]
+                if approval.what_changed(row)
+                else []
+            ),
+        ]
     if not may(request, permissions.RESTORE_PRODUCTION) or held is None or not held.holds(timezone.now()):
         return []
     if row.state == Recovery.State.APPROVED:

@@ -11,7 +11,7 @@ from unfold.decorators import display
 
 from backups.admin import checklist, planned
 from backups.admin.approvals import Approve, BreakGlass, Refuse, Review
-from backups.admin.beginning import Begin
+from backups.admin.beginning import Begin, PlanAgain, Resume, Undo
 from backups.admin.verdicts import recovery_verdict
 from backups.models import Recovery
 from backups.recovery import beside, contents
@@ -43,8 +43,9 @@ class RecoveryAdmin(RecordAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         pages = {
-            "approve": Approve, "refuse": Refuse, "break_glass": BreakGlass, "review": Review, "begin": Begin, "checklist": checklist.Checklist,
-            "measure": checklist.Measure,
+            "approve": Approve, "refuse": Refuse, "break_glass": BreakGlass, "review": Review, "begin": Begin,
+            "resume": Resume, "undo": Undo, "plan_again": PlanAgain,
+            "checklist": checklist.Checklist, "measure": checklist.Measure,
         }  # fmt: skip
         site = self.admin_site
         return [

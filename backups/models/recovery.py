@@ -94,6 +94,8 @@ class Recovery(models.Model):
     )
     # [{"key": …, "step": …, "target": …, "seconds": …, "ok": …, "message": …, "attempt": …}], in order.
     steps = models.JSONField(_("steps"), default=list, blank=True)
+    # What ran before the application was stopped (drcenter.systems.halt), until it is given back.
+    halted = models.JSONField(default=list, blank=True, editable=False)
     # Source name -> {table: rows}.
     counts = models.JSONField(_("counts"), default=dict, blank=True)
     # Into a scratch server: which point in time, and how it is reached (backups/replay/point.py).
@@ -115,7 +117,10 @@ class Recovery(models.Model):
     @property
     def never_stopped(self) -> bool:
         """The system has no stop commands, so no restore has stopped it; nor did somebody before, that we know of."""
-        return not self.skip_stop and not self.copy.set.system.pause_command
+        system = self.copy.set.system
+        return (
+            not self.skip_stop and not system.pause_command and not system.halts.filter(enabled=True).exists()
+        )
 
     @property
     def state_shown(self) -> str:

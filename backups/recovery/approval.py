@@ -235,8 +235,7 @@ def check_unchanged(row: Recovery, sources: Sequence[Source] | None = None) -> N
 
     `sources`: the rows that the caller is going to use; read anew if left out.
     """
-    chosen = list(row.sources.order_by("pk")) if sources is None else list(sources)
-    now = contents.contents(row, chosen)
+    now = _now(row, sources)
     if digest.digest(now) == row.digest:
         return
     with transaction.atomic(), in_english():
@@ -248,6 +247,18 @@ def check_unchanged(row: Recovery, sources: Sequence[Source] | None = None) -> N
     raise OperationFailed(
         _changed(row, now), _("Ask for it again, and have it approved again."), permanent=True
     )
+
+
+def _now(row: Recovery, sources: Sequence[Source] | None = None) -> dict[str, Any]:
+    return contents.contents(row, list(row.sources.order_by("pk")) if sources is None else sources)
+
+
+def what_changed(row: Recovery) -> str:
+    """What differs from the plan by now, for people; "" if nothing does. Changes nothing."""
+    try:
+        return contents.in_words(digest.changes(row.plan, _now(row)))
+    except OperationFailed as error:
+        return error.message
 
 
 def _changed(row: Recovery, now: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from backups.models import Recovery
+from backups.models import Recovery, Set
 from backups.recovery import approval, identities, kinds
 from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
@@ -14,6 +14,7 @@ from drcenter.stored import in_english
 # What an act can begin from.
 FROM = {
     Recovery.Act.RUN: (Recovery.State.APPROVED,),
+    # The application may be stopped, and half restored.
     Recovery.Act.RESUME: approval.BROKEN_OFF,
     Recovery.Act.UNDO: approval.BROKEN_OFF,
 }
@@ -31,10 +32,13 @@ def begin(
         raise OperationFailed(
             _("It cannot begin: it is %(state)s.") % {"state": row.state_shown}, permanent=True
         )
+    if act != Recovery.Act.RUN and not kinds.of(row).resumable:
+        raise OperationFailed(_("A recovery of this kind is asked for anew."), permanent=True)
     approval.check(row)
-    kinds.of(row).check(row)
-    one = row.copy.set
-    if one.encrypted and kinds.of(row).reads_set:
+    if act != Recovery.Act.UNDO:
+        kinds.of(row).check(row)
+    one = opened_by(row, act)
+    if one is not None and one.encrypted:
         identities.check_fits(one.recipients, identity)
     with transaction.atomic():
         won = Recovery.objects.filter(pk=row.pk, state=row.state).update(
@@ -51,6 +55,13 @@ def begin(
         _enqueue(row, actor, identity)
         record(actor, "backups.restore.begun", row, act=act, digest=row.digest)
     return row
+
+
+def opened_by(row: Recovery, act: str) -> Set | None:
+    """The set whose identity has to be brought; None where nothing is read."""
+    if act == Recovery.Act.UNDO:
+        return row.safety_set
+    return row.copy.set if kinds.of(row).reads_set else None
 
 
 def _enqueue(row: Recovery, actor: str, identity: Secret | None) -> None:

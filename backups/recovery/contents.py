@@ -60,6 +60,10 @@ def _commands(system: System) -> dict[str, Any]:
         "start": system.resume_command,
         "directory": system.commands_directory,
         "user": system.commands_user,
+        "ways_to_stop": [
+            {"kind": way.kind, "options_sha256": digest.digest({"options": way.options})}
+            for way in system.halts.filter(enabled=True).order_by("order", "pk")
+        ],
     }
 
 
@@ -88,6 +92,7 @@ def _in_words(place: tuple[str, ...]) -> str:
         commands = {
             "stop": _("stop commands"), "clean_up": _("clean-up commands"), "start": _("start commands"),
             "directory": _("directory of the commands"), "user": _("user of the commands"),
+            "ways_to_stop": _("ways to stop the application"),
         }  # fmt: skip
         return commands.get(rest[0], rest[0])
     words = {

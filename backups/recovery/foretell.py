@@ -9,6 +9,7 @@ from backups.models import Copy, Source
 from drcenter.deadline import TooLate, within
 from drcenter.errors import OperationFailed
 from drcenter.stored import shown
+from drcenter.systems import halt
 from drcenter.systems.models import System
 
 # How long a server is waited for before a page is shown.
@@ -40,6 +41,8 @@ def describe(
         _("Start the application: %(command)s") % {"command": text}
         for text in as_typed(system.resume_command)
     ]
+    if not skip_stop and halt.describe(system):
+        lines.append(_("Start what ran before it was stopped."))
     lines.append(
         _("If a step fails: leave the application stopped, and say so.")
         if skip_safety
@@ -70,9 +73,10 @@ def refusals(copy: Copy, sources: Sequence[Source]) -> list[OperationFailed]:
 def _describe_stop(system: System, *, skip_stop: bool) -> list[str]:
     if skip_stop:
         return [_("The stop commands are not run, as asked for: the application has to be stopped already.")]
-    if not system.pause_command:
+    ways = [_("Stop the application: %(command)s") % {"command": text} for text in halt.describe(system)]
+    if not system.pause_command and not ways:
         return [_("The application is NOT stopped: the system has no stop commands.")]
-    return [
+    return ways + [
         _("Stop the application: %(command)s") % {"command": text} for text in as_typed(system.pause_command)
     ]
 

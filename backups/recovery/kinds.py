@@ -40,6 +40,8 @@ class Kind:
     check: Callable[[Recovery], None] = _nothing
     reads_set: bool = True
     rewinds: bool = True
+    # Its job understands `recovery.act`: a run that broke off can be resumed, or undone.
+    resumable: bool = False
 
 
 _kinds: dict[str, Kind] = {}

@@ -40,7 +40,7 @@ class Recovering:
         self.identities: list[pyrage.x25519.Identity] = []
         self.details: dict[str, Any] = {}
         # What the recovery's state becomes on a failure, once production was touched.
-        self.end_state = ""
+        self.end_state: str = Recovery.State.DOWN if self.continues else ""
         # What is wrong, and no obstacle.
         self.warnings: list[str] = []
         # What else has to be said at the end: why the way back failed, and what to do now.
@@ -48,6 +48,11 @@ class Recovering:
         self.hint = ""
         # Somebody wanted it to stop; the way back is deaf to that.
         self._stopped = False
+
+    @property
+    def continues(self) -> bool:
+        """It goes on with, or undoes, a run that broke off: production may be half restored from the beginning."""
+        return self.recovery.act != Recovery.Act.RUN
 
     def was_stopped(self, error: BaseException) -> bool:
         """True if it ended because somebody wanted it to: a child that was killed for that fails like any other."""
@@ -97,14 +102,16 @@ class Recovering:
         )
 
     @contextmanager
-    def step(self, what: str, target: str) -> Iterator[None]:
-        """Runs a step and writes down how long it took and how it ended.
+    def step(self, what: str, target: str, key: str = "") -> Iterator[None]:
+        """Runs a step and writes down how long it took and how it ended. `key`: what it is called in `progress`.
 
         Raises OperationFailed when the row belongs to others by now: before the step, or after it.
         """
         self.context.phase(what, target)
         began = time.monotonic()
         line: dict[str, Any] = {
+            "key": key,
+            "attempt": self.recovery.attempt,
             "step": what,
             "target": redact(target),
             "ok": None,
@@ -132,7 +139,8 @@ class Recovering:
         The row decides: raises OperationFailed when it is reached, and is not ours any more.
         """
         try:
-            mine = self.mine().update(steps=self.recovery.steps)
+            row = self.recovery
+            mine = self.mine().update(steps=row.steps, differences=row.differences, counts=row.counts)
         except DatabaseError as error:
             logger.warning("recovery %s: its steps cannot be written yet: %s", self.recovery.pk, error)
             return
@@ -148,6 +156,11 @@ class Recovering:
         self.recovery.differences += lines
         for line in lines:
             self.context.log(line, "error")
+
+    def forget_differences(self, name: str) -> None:
+        """Before a source is compared again: what an earlier attempt found was of another state."""
+        row = self.recovery
+        row.differences = [line for line in row.differences if not line.startswith(f"{name}: ")]
 
     def count(self, source: Source, place: Engine) -> dict[str, int]:
         """Rows of the critical tables, now (R7)."""

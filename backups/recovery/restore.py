@@ -223,12 +223,19 @@ def run(context: JobContext, pk: int, work: Callable[[Recovering], None]) -> Non
     except BaseException as error:
         raise _fail(recovering, error) from error
     recovering.recovery.message = " ".join(recovering.warnings)
-    _finish(recovering, Recovery.State.SUCCEEDED)
+    undone = recovery.act == Recovery.Act.UNDO
+    _finish(recovering, Recovery.State.ROLLED_BACK if undone else Recovery.State.SUCCEEDED)
 
 
 def _restore(recovering: Recovering) -> None:
     if recovering.recovery.place == Recovery.Place.PRODUCTION:
         recovering.approval = approval.require(recovering.recovery, recovering.chosen)
+    if recovering.continues:
+        recovering.hint = production.what_now(recovering.recovery)
+    if recovering.recovery.act == Recovery.Act.UNDO:
+        recovering.identities = identities.brought(recovering.context.job)
+        production.undo(recovering)
+        return
     one, production_too = recovering.set, recovering.recovery.place == Recovery.Place.PRODUCTION
     if recovering.recovery.copy.state in {Copy.State.REMOVING, Copy.State.REMOVED}:
         raise OperationFailed(_("This copy is being removed: retention has let it go."), permanent=True)
@@ -238,7 +245,9 @@ def _restore(recovering: Recovering) -> None:
     else:
         beside.check_room(recovering)
     identities.needed(one.recipients if one.encrypted else [], recovering.identities)
-    with recovering.step(_("read and check every part"), recovering.recovery.copy.destination.name):
+    with recovering.step(
+        _("read and check every part"), recovering.recovery.copy.destination.name, key="read"
+    ):
         check_parts(recovering)
     if recovering.approval is not None:
         approval.still_granted(recovering.approval)
@@ -369,28 +378,16 @@ def ended(job: Job) -> None:
         pk=job.subject, job=job, state__in=[Recovery.State.WAITING, Recovery.State.RUNNING]
     )
     for recovery in unfinished.select_related("copy__set__system", "safety_set__system"):
+        if recovery.act != Recovery.Act.RUN and state != Recovery.State.LOST:
+            # It never began, or broke off before anything was known: what it was to go on with still is to be.
+            state = Recovery.State.DOWN
         safety = recovery.safety_set
         if safety is not None and safety.state == Set.State.RUNNING:
             # Not as lost: that would have the plan take it once more.
             abandon(safety, job, Set.State.FAILED)
-        hint = _hint_after_loss(recovery, job) or job.hint
+        hint = production.hint_after_loss(recovery) or job.hint
         with transaction.atomic():
             if unfinished.update(state=state, finished_at=timezone.now(), message=job.message, hint=hint):
                 record("system", f"backups.restore.{state}", recovery, message=job.message)
                 if state != Recovery.State.CANCELLED and recovery.mode == Recovery.Mode.REAL:
                     tell(Event.FAILURE, _title(recovery, state), retold(job.message, hint))
-
-
-def _hint_after_loss(recovery: Recovery, job: Job) -> str:
-    """What may be true of production now. The first step only reads; what follows stops and overwrites."""
-    if recovery.place != Recovery.Place.PRODUCTION or recovery.state != Recovery.State.RUNNING:
-        return ""
-    if len(recovery.steps) < 2:
-        return _("Nothing had been stopped or overwritten yet. Restore again.")
-    safety = recovery.safety_set
-    whole = safety if safety is not None and safety.state == Set.State.COMPLETE else None
-    last = recovery.steps[-1]
-    begun = _("It was at: %(step)s (%(target)s).") % {"step": last["step"], "target": last["target"]}
-    start = production.start_by_hand(recovery.copy.set.system)
-    still = _("The application may still be stopped, and half restored.")
-    return f"{begun} {still} {production.what_now(whole, start)}"

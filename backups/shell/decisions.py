@@ -17,7 +17,8 @@ from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.stored import shown
 
-ACTS = ("list", "show", "approve", "refuse", "begin", "review")
+BEGINNING = ("begin", "resume", "undo")
+ACTS = ("list", "show", "approve", "refuse", *BEGINNING, "plan-again", "review")
 POLL_SECONDS = 1.0
 YES = {"y", "yes", "j", "ja"}
 
@@ -29,6 +30,9 @@ def arguments(acts: Any, epilog: str) -> None:
         "approve": _("approve one, as a second person"),
         "refuse": _("refuse one, or withdraw it"),
         "begin": _("begin one that was approved"),
+        "resume": _("go on with one that broke off, where it was"),
+        "undo": _("put back what was there before one that broke off"),
+        "plan-again": _("write the plan of one that broke off down as things are now"),
         "review": _("review a break-glass, as another person"),
     }
     for name in ACTS:
@@ -48,7 +52,7 @@ def arguments(acts: Any, epilog: str) -> None:
             )
         if name in {"refuse", "review"}:
             act.add_argument("--text", help=_("why, or what you have found; asked for if missing"))
-        if name == "begin":
+        if name in BEGINNING:
             act.add_argument(
                 "--identity-file", help=_("an age identity; asked for where there is a terminal")
             )
@@ -63,7 +67,10 @@ def run(command: Any, options: dict[str, Any]) -> int:
         raise cli.usage(
             _("There is no recovery %(number)d: manage.py recover list") % {"number": options["number"]}
         )
-    acts = {"show": _show, "approve": _approve, "refuse": _refuse, "begin": _begin, "review": _review}
+    acts = {
+        "show": _show, "approve": _approve, "refuse": _refuse, "review": _review, "plan-again": _plan_again,
+        "begin": _begin, "resume": _begin, "undo": _begin,
+    }  # fmt: skip
     return acts[options["act"]](command, row, options)
 
 
@@ -153,10 +160,25 @@ def _review(command: Any, row: Recovery, options: dict[str, Any]) -> int:
     return cli.FINE
 
 
+def _plan_again(command: Any, row: Recovery, options: dict[str, Any]) -> int:
+    found = approval.renew(row, actor=cli.actor())
+    row.refresh_from_db()
+    write_plan(command.stdout, row)
+    command.stdout.write(_("Changed: %(what)s. Another person approves it: manage.py recover approve %(number)d") % {
+        "what": contents.in_words(found) or _("nothing"), "number": row.pk})  # fmt: skip
+    return cli.NEEDS_ATTENTION
+
+
 def _begin(command: Any, row: Recovery, options: dict[str, Any]) -> int:
-    identity = cli.identity_from(options["identity_file"], encrypted=row.copy.set.encrypted)
+    act = {"begin": Recovery.Act.RUN, "resume": Recovery.Act.RESUME, "undo": Recovery.Act.UNDO}[
+        options["act"]
+    ]
+    if act == Recovery.Act.RESUME:
+        command.talk.write(_("What was stopped or saved is not stopped or saved again: nobody may have started the application since."))  # fmt: skip
+    one = begin.opened_by(row, act)
+    identity = cli.identity_from(options["identity_file"], encrypted=one is not None and one.encrypted)
     with kept_here():
-        begun = begin.begin(row, actor=cli.actor(), identity=identity)
+        begun = begin.begin(row, actor=cli.actor(), identity=identity, act=act)
     code: int = command.run(begun, options)
     return code
 

@@ -30,6 +30,7 @@ EPILOG = """
   manage.py recover approve 12                       a second person, with their login of the panel
   manage.py recover list | show 12 | begin 12        plans; begin one that was approved
   manage.py recover checklist 12                     what to look at after a restore; --tick POINT
+  manage.py recover resume 12 | undo 12              one whose worker died: go on, or put back what was there
   manage.py recover full shop --production --break-glass "why nobody else can be asked"
   manage.py recover rows --help                      deleted and changed rows of a table
   manage.py recover to-timestamp shop "2025-06-17 14:00:00" --plan-only
@@ -67,7 +68,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         # With --json nothing but the JSON goes to standard output.
-        self._talk = self.stderr if options["json"] else self.stdout
+        self.talk = self.stderr if options["json"] else self.stdout
         try:
             code = self._act(options)
         except OperationFailed as error:
@@ -115,18 +116,18 @@ class Command(BaseCommand):
         system = cli.system_named(options["system"])
         asked = to_timestamp.wanted(system, options)
         for number, line in enumerate(to_timestamp.sentences(asked), 1):
-            self._talk.write(f"  {number}. {line}")
+            self.talk.write(f"  {number}. {line}")
         if options["plan_only"]:
             if options["json"]:
                 self.stdout.write(json.dumps(to_timestamp.as_json(asked), indent=2))
             return cli.FINE
         self._confirm(options)
         store = bool(options["production"] or options["beside"])
-        row = to_timestamp.bring_back(asked, options, store=store, talk=self._talk.write)
+        row = to_timestamp.bring_back(asked, options, store=store, talk=self.talk.write)
         if not store:
             return self._conclude(row, options["json"])
         one, name = to_timestamp.stored(row), asked.source.name
-        self._talk.write(_("Its state is the set %(set)s now.") % {"set": one})
+        self.talk.write(_("Its state is the set %(set)s now.") % {"set": one})
         beside = [pair if "=" in pair else f"{name}={pair}" for pair in options["beside"]]
         return self._recover(options | {"act": FULL, "set": str(one), "source": [name], "beside": beside})
 
@@ -152,7 +153,7 @@ class Command(BaseCommand):
     def _say_which(self, copy: Copy) -> None:
         one = copy.set
         age = timesince(one.moment, timezone.now()) if one.moment else "?"
-        self._talk.write(
+        self.talk.write(
             _("The set %(set)s, %(age)s old (%(moment)s UTC), %(level)s, from %(destination)s.")
             % {
                 "set": one,
@@ -163,16 +164,16 @@ class Command(BaseCommand):
             }
         )
         if one.partial:
-            self._talk.write(self.style.WARNING(f"  {one.partial_shown}"))
+            self.talk.write(self.style.WARNING(f"  {one.partial_shown}"))
 
     def _beside(self, copy: Copy, sources: list[Source], options: dict[str, Any]) -> Recovery:
         names = dict(pair.partition("=")[::2] for pair in options["beside"])
         for source in sources:
             names.setdefault(source.name, beside.default_name(copy.set, source))
         for name, place in beside.check_places(copy.set.system, sources, names).items():
-            self._talk.write(f"  {name} → {shown(place.target)}")
+            self.talk.write(f"  {name} → {shown(place.target)}")
             if warning := beside.exposed(place):
-                self._talk.write(self.style.WARNING(f"  {warning}"))
+                self.talk.write(self.style.WARNING(f"  {warning}"))
         self._confirm(options)
         identity = cli.identity_from(options["identity_file"], encrypted=copy.set.encrypted)
         with kept_here():
@@ -184,7 +185,7 @@ class Command(BaseCommand):
         """What begins now; None when its plan waits for approval."""
         skipped = {"skip_safety": options["without_safety_backup"], "skip_stop": options["without_stop"]}
         for number, line in enumerate(restore.describe_production(copy, sources, **skipped), 1):
-            self._talk.write(f"  {number}. {line}")
+            self.talk.write(f"  {number}. {line}")
         chosen, _left_out = restore.overwritable(restore.chosen_sources(copy, sources))
         for error in foretell.refusals(copy, chosen):
             raise error
@@ -199,7 +200,7 @@ class Command(BaseCommand):
             copy, sources=sources, typed_host=typed, requested_by=user.get_username() if user else cli.actor(),
             user=user, reason=reason, **skipped,
         )  # fmt: skip
-        if not decisions.cleared(self._talk, recovery, user, options):
+        if not decisions.cleared(self.talk, recovery, user, options):
             return None
         with kept_here():
             return begin.begin(recovery, actor=recovery.requested_by, identity=identity)
@@ -222,8 +223,8 @@ class Command(BaseCommand):
             raise cli.usage(
                 _("There is no terminal to ask on: give --yes, and --host for a restore over production.")
             )
-        self._talk.write(question, ending="")
-        self._talk.flush()
+        self.talk.write(question, ending="")
+        self.talk.flush()
         return input()
 
     def _conclude(self, recovery: Recovery, as_json: bool) -> int:
@@ -236,7 +237,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(found, indent=2))
         else:
             self._print(recovery)
-        if recovery.state != Recovery.State.SUCCEEDED:
+        wanted = Recovery.State.ROLLED_BACK if recovery.act == Recovery.Act.UNDO else Recovery.State.SUCCEEDED
+        if recovery.state != wanted:
             return cli.FAILED
         return cli.NEEDS_ATTENTION if recovery.differences else cli.FINE
 

@@ -272,13 +272,13 @@ class TestInTime:
 
     def test_taken_back_while_the_parts_are_read(self, scene: Scene, monkeypatch) -> None:
         row = begin.begin(approved(scene), actor="otto", identity=scene.identity)
-        original = restore._check_parts
+        original = restore.check_parts
 
         def check_parts(recovering):
             Approval.objects.update(state=Approval.State.REVOKED)
             original(recovering)
 
-        monkeypatch.setattr(restore, "_check_parts", check_parts)
+        monkeypatch.setattr(restore, "check_parts", check_parts)
         row = scene.ran(row)
         assert (row.state, scene.said) == (Recovery.State.FAILED, [])
         assert "taken back" in row.message

@@ -11,7 +11,7 @@ import zstandard
 
 from backups import status
 from backups.models import Copy, Recovery, Set, Source
-from backups.recovery import production, restore
+from backups.recovery import overwriting, restore
 from backups.storage import publish
 from backups.witness import Content, Witness
 from drcenter.audit.models import Entry, Result
@@ -239,10 +239,10 @@ def test_counts_of_critical_tables(counted, expected, found, message) -> None:
         for one in (expected, found)
     ]
     if not message:
-        production.check_counts(counted, *witnesses)
+        overwriting.check_counts(counted, *witnesses)
         return
     with pytest.raises(OperationFailed) as caught:
-        production.check_counts(counted, *witnesses)
+        overwriting.check_counts(counted, *witnesses)
     assert caught.value.message.startswith(message)
 
 

@@ -87,7 +87,7 @@ class TestDown:
             "The server went away. The way back failed too: The server went away."
         )
         assert f"the safety set {recovery.safety_set}" in recovery.hint
-        assert f"--set {recovery.safety_set.identifier} --production" in recovery.hint
+        assert f"manage.py recover resume {recovery.pk}, or undo {recovery.pk}" in recovery.hint
         assert "Start the application by hand: sh -c" in recovery.hint
         assert scene.said == ["stop-web", "stop-workers"]
         job = scene.job(recovery)
@@ -146,8 +146,8 @@ class TestLost:
             pass
 
         @contextmanager
-        def step(self, what, target):
-            with original(self, what, target):
+        def step(self, what, target, key=""):
+            with original(self, what, target, key):
                 if what == hold:
                     raise Killed
                 yield

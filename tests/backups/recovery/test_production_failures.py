@@ -229,6 +229,7 @@ class TestRolledBack:
         assert scene.everything() == damaged
         assert scene.said == UNDONE
         assert scene.job(recovery).state == State.CANCELLED
+        assert not [one for one in Path("/proc").glob("[0-9]*/cmdline") if "30.0625" in _read(one)]
 
     def hold(self, monkeypatch, scene: Scene) -> list[str]:
         """Ask the job to stop while tar runs: the first time it takes longer than that."""
@@ -242,7 +243,15 @@ class TestRolledBack:
                 return replace(command, argv=("sh", "-c", f"sleep 0.8; exec {' '.join(command.argv)}"))
             held.append(part)
             threading.Timer(0.2, lambda: cancel(Job.objects.get(state=State.RUNNING), "otto")).start()
-            return replace(command, argv=("sleep", "30"))
+            return replace(command, argv=("sleep", "30.0625"))
 
         monkeypatch.setattr(files_engine.Plugin, "consumer", consumer)
         return held
+
+
+def _read(place: Path) -> str:
+    """ "" for a process that has just ended."""
+    try:
+        return place.read_text(errors="replace")
+    except OSError:
+        return ""

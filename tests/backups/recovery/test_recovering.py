@@ -63,7 +63,7 @@ def test_a_failure_that_cannot_be_logged_leads_back(scene: Scene, monkeypatch) -
 
 def test_differences_that_name_no_utf8_are_kept(scene: Scene, monkeypatch) -> None:
     monkeypatch.setattr(
-        "backups.recovery.production.differences", lambda expected, found: ["fil\udcff\0: not in the source"]
+        "backups.recovery.overwriting.differences", lambda expected, found: ["fil\udcff\0: not in the source"]
     )
     recovery = scene.over()
     assert recovery.state == Recovery.State.SUCCEEDED, recovery.message
