@@ -16,6 +16,7 @@ from backups.engines._mariadb_columns import EXACT, FLOATING, LONG, PLAIN, quote
 from backups.engines._mariadb_commands import Login
 from backups.engines._mariadb_connect import connect, execute, explained
 from backups.engines._mariadb_snapshot import OPTIONAL_SETTINGS
+from backups.engines._mariadb_witness import UNHASHED
 from backups.rows.merge import Row
 from backups.rows.session import BUCKETS, Bucket, OutcomeUnknown, Refused, Session
 from backups.rows.shape import Column, ForeignKey, Shape
@@ -141,15 +142,15 @@ class MariaDBSession(Session):
     # ------------------------------------------------------------------ reading
 
     def buckets(self, table: str, columns: Sequence[Column], key: Sequence[int]) -> dict[int, Bucket]:
-        whole = _text(columns)
-        number = f"CAST(CONV(LEFT(MD5({whole}),16),16,10) AS UNSIGNED)"
+        # The number stands in the query once: a second mention would hash every row again.
+        number = f"CAST(CONV(LEFT(MD5({_text(columns)}),16),16,10) AS UNSIGNED)"
         query = (
-            f"SELECT {_bucket(columns, key)} AS bucket, COUNT(*), SUM({number}), COUNT({number})"  # noqa: S608 - quoted
+            f"SELECT {_bucket(columns, key)} AS bucket, COUNT(*), SUM(IFNULL({number},{UNHASHED}))"  # noqa: S608 - quoted
             f" FROM {quoted(table)} GROUP BY bucket"
         )
         found = {}
-        for bucket, count, total, hashed in self._streamed(query):
-            checksum = str(total) if count == hashed else None
+        for bucket, count, total in self._streamed(query):
+            checksum = str(total) if total < UNHASHED else None
             found[int(bucket if bucket is not None else BUCKETS)] = Bucket(int(count), checksum)
         return found
 

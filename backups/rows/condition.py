@@ -19,6 +19,17 @@ NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 SQL = {"=": "=", "!=": "<>", ">": ">", "<": "<", ">=": ">=", "<=": "<="}
 
 
+def number(text: Any) -> int | float | None:
+    """The number that a value is, however the server writes it: 1, 1.0, -1e3; None for what is none. Also a function
+    of the file's database, `drc_number`."""
+    if isinstance(text, int | float):
+        return text
+    if not isinstance(text, str) or not NUMBER.fullmatch(text.strip()):
+        return None
+    whole = text.strip().lstrip("+-")
+    return int(text) if whole.isdigit() and len(whole) < 19 else float(text)
+
+
 @dataclass(frozen=True)
 class Term:
     """One column, by its position, against a value; None: NULL."""
@@ -39,16 +50,13 @@ class Term:
             return f"({there} AND {held} IS {'NOT ' if self.operator == '!=' else ''}NULL)", (path,)
         if self.operator == "~":
             return f"({there} AND instr(lower({held}), lower(?)) > 0)", (path, self.value)
-        if NUMBER.fullmatch(self.value.strip()):
-            # Servers give numbers as text; a text that is none compares as text.
-            number = f"(CASE WHEN {held} GLOB '*[0-9]*' AND NOT {held} GLOB '*[^0-9.eE+-]*' THEN CAST({held} AS NUMERIC) ELSE {held} END)"
-            return f"({there} AND {number} {SQL[self.operator]} CAST(? AS NUMERIC))", (
-                path,
-                path,
-                path,
-                path,
-                self.value.strip(),
-            )
+        wanted = number(self.value)
+        if wanted is not None and self.operator not in {"=", "!="}:
+            return f"({there} AND drc_number({held}) {SQL[self.operator]} ?)", (path, wanted)
+        if wanted is not None:
+            # A text that is no number is another one.
+            text = f"coalesce(drc_number({held}), {held}) {SQL[self.operator]} ?"
+            return f"({there} AND {text})", (path, path, wanted)
         return f"({there} AND CAST({held} AS TEXT) {SQL[self.operator]} ?)", (path, self.value)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 
-from backups.rows.condition import Condition
+from backups.rows.condition import Condition, number
 from backups.rows.merge import Difference, Kind
 from backups.rows.shape import Column
 from backups.rows.values import packed, unpacked
@@ -242,6 +242,7 @@ def changed(path: Path, *, fresh: bool = False) -> Iterator[Rows]:
     try:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA temp_store=FILE")
+        connection.create_function("drc_number", 1, number, deterministic=True)
         if fresh:
             connection.executescript(SCHEMA)
         rows = Rows(connection)

@@ -4,8 +4,6 @@ A value is None, str, bytes, int or float. Servers give nearly everything as tex
 dump holds; SQLite's values have types of their own.
 """
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -78,6 +76,7 @@ def _field(value: Value) -> str:
         return f"\\x{value.hex()}"
     if value == "":
         return '""'
-    held = io.StringIO()
-    csv.writer(held, lineterminator="").writerow([value])
-    return held.getvalue()
+    text = str(value)
+    if any(character in text for character in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text

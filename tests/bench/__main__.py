@@ -1,7 +1,7 @@
 """`make bench`: each pair is run in turn, five times after one run that does not count. Prints Markdown.
 
 Everything is stored in memory (/dev/shm), so that the pipeline is measured and not the disk; sources are in the
-page cache. `--only mariadb|postgresql|files|increments|memory` and `--megabytes N`, `--runs N` make it shorter.
+page cache. `--only mariadb|postgresql|files|increments|memory|rows` and `--megabytes N`, `--runs N` make it shorter.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from typing import Any
 from tests.bench import data
 from tests.bench.increments import increments
 from tests.bench.measure import HEAD, Cost, Row, cost_of, ours, shell
+from tests.bench.rows import rows
 
 DEFAULT, THREE = "DR Center (level 2, the default)", "DR Center (level 3)"
 SHELL = "zstd -3 -T2 -q | age -r {recipient} > {out}"
@@ -220,7 +221,7 @@ def rebuild(bench: Bench, stack: ExitStack) -> None:
 
 
 CASES = {
-    "mariadb": mariadb, "postgresql": postgresql, "files": files, "increments": increments, "memory": memory, "rebuild": rebuild}  # fmt: skip
+    "mariadb": mariadb, "postgresql": postgresql, "files": files, "increments": increments, "memory": memory, "rebuild": rebuild, "rows": rows}  # fmt: skip
 
 
 def main() -> None:
@@ -229,6 +230,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=1200)
     parser.add_argument("--files", type=int, default=60000)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--sets", type=int, default=10_000)
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "drcenter.settings")
