@@ -261,6 +261,9 @@ def _read(column: Column) -> str:
 
 def _hashed(column: Column) -> str:
     """Text that differs whenever the value does, whatever the character set of the column."""
+    if column.form in {"number", "plain"}:
+        # CONCAT_WS makes text of it, quicker than CAST.
+        return f"IFNULL({quoted(column.name)},'{NULL_MARK}')"
     value, kind = _read(column), column.type.split("(")[0].lower()
     if column.form in {"text", "bytes"}:
         value = f"MD5({value})" if kind in LONG else f"HEX({value})"
