@@ -1,5 +1,6 @@
 """All addresses of the panel."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -8,6 +9,8 @@ from backups.api import backup_status
 from drcenter.health import healthz, readyz
 
 urlpatterns = [
+    # Asked for by browsers on pages that name no icon.
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}drcenter/icon.svg")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("account/", include("drcenter.signin.urls")),

@@ -152,7 +152,7 @@ def _last_trial(destination: Destination) -> list[Table]:
             Verdict(_("works"), Tone.GOOD, "check_circle")
             if step["ok"]
             else Verdict(_("failed"), Tone.BAD, "error"),
-            f"{step['seconds']:.2f} s",
+            words.duration(step["seconds"]),
             " ".join(filter(None, (shown(step["message"]), shown(step["hint"])))),
         ]
         for step in last.steps

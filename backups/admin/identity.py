@@ -22,6 +22,8 @@ class IdentityField(forms.CharField):
     """
 
     widget = NeverShownOrFile
+    # What it has to open; empty: nothing is known of that.
+    _encrypted_to: list[str] = []
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("required", False)
@@ -38,6 +40,7 @@ class IdentityField(forms.CharField):
     def for_set(self, row: Set) -> "IdentityField":
         """Says whether it may stay empty for this set, and whose identity is needed when not."""
         usual = self.help_text
+        self._encrypted_to = list(row.recipients)
         known = dict(RecoveryKey.objects.filter(for_drills=False).values_list("recipient", "name"))
         names = [known[one] for one in row.recipients if one in known]
         if _drill_identity_fits(row):
@@ -59,7 +62,13 @@ class IdentityField(forms.CharField):
             raise ValidationError(
                 _("This is not one age identity (a line that begins with AGE-SECRET-KEY-1).")
             )
-        return Secret(found[0])
+        identity = Secret(found[0])
+        if self._encrypted_to:
+            try:
+                identities.check_fits(self._encrypted_to, identity)
+            except OperationFailed as error:
+                raise ValidationError(f"{error.message} {error.hint}".strip()) from None
+        return identity
 
 
 def _drill_identity_fits(row: Set) -> bool:

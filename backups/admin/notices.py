@@ -67,14 +67,20 @@ def _waiting() -> Iterator[Notice]:
 
 
 def of_rule(systems: Iterable[System], now: datetime) -> Iterator[Notice]:
-    """One for each system for which the rule does not hold."""
+    """One for each thing that is missing, with all systems that lack it: the rule does not hold for them."""
+    lacking: dict[str, list[System]] = {}
     for system in systems:
         found = safekeeping.of_system(system, now)
         if not found.holds:
-            yield Notice(
-                _("%(system)s: three copies, two kinds, one away, one locked: that does not hold.")
-                % {"system": system.name},
-                " ".join(found.missing),
-                Tone.FAIR,
-                Link(_("System"), address(system)),
-            )
+            lacking.setdefault(" ".join(found.missing), []).append(system)
+    for missing, those in lacking.items():
+        link = Link(_("System"), address(those[0]))
+        if len(those) > 1:
+            link = Link(_("Systems"), reverse("admin:systems_system_changelist"))
+        yield Notice(
+            _("%(system)s: three copies, two kinds, one away, one locked: that does not hold.")
+            % {"system": ", ".join(system.name for system in those)},
+            missing,
+            Tone.FAIR,
+            link,
+        )

@@ -24,6 +24,6 @@ def source_host(source: Source) -> str:
 
 def destination_target(destination: Destination) -> str:
     try:
-        return destination.build().target
+        return shown(destination.build().target)
     except (OperationFailed, KeyError):
         return _("unknown: its options are not complete")

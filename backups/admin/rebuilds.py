@@ -35,9 +35,6 @@ class RebuildForm(PanelForm):
             " are only to be read."
         ),
     )  # fmt: skip
-    dry_run = forms.BooleanField(
-        label=gettext_lazy("Only look"), required=False, help_text=gettext_lazy("Nothing is changed.")
-    )
 
 
 class RebuildCatalog(ActPage):
@@ -53,6 +50,9 @@ class RebuildCatalog(ActPage):
 
     def submit_label(self) -> str:
         return _("Rebuild now")
+
+    def harmless(self) -> tuple[str, str]:
+        return "dry_run", _("Only look: nothing is changed")
 
     def facts(self) -> list[Fact]:
         return [Fact(_("where"), destination_target(self.row), code=True)]
@@ -70,7 +70,7 @@ class RebuildCatalog(ActPage):
     def perform(self, form: Any) -> str:
         given = form.cleaned_data
         wanted = rebuild.request(
-            self.row, requested_by=self.actor, dry_run=given["dry_run"], identity=given["identity"],
+            self.row, requested_by=self.actor, dry_run="dry_run" in self.request.POST, identity=given["identity"],
             signing_keys=given["signing_keys"],
         )  # fmt: skip
         messages.success(self.request, _("The rebuild was requested."))

@@ -1,5 +1,7 @@
 """The page of a restore: how every step went, and what is true now."""
 
+from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from django.contrib import admin
@@ -116,7 +118,7 @@ def _tables(row: Recovery) -> list[Table]:
         )
     if row.steps:
         columns = [_("step"), _("where"), _("took"), _("result"), _("message")]
-        tables.append(Table(_("steps"), columns, [_step(step) for step in row.steps]))
+        tables.append(Table(_("steps"), columns, [_step(step, times) for step, times in folded(row.steps)]))
     if row.differences:
         tables.append(Table(_("differences"), [_("what differs")], [[text] for text in row.differences]))
     if row.counts:
@@ -137,11 +139,25 @@ def _places(row: Recovery) -> dict[str, str]:
         return dict(row.names)
 
 
-def _step(step: dict[str, Any]) -> list[Any]:
+def folded(steps: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
+    """The steps, where several in a row are the same but for their times as one: with all their seconds, and how many."""
+    found = []
+    for _same, group in groupby(steps, key=lambda one: {**one, "at": None, "seconds": None}):
+        rows = list(group)
+        seconds = [row["seconds"] for row in rows if row.get("seconds") is not None]
+        found.append(({**rows[-1], "seconds": sum(seconds) if seconds else None}, len(rows)))
+    return found
+
+
+def _step(step: dict[str, Any], times: int = 1) -> list[Any]:
     good = step.get("ok")
     verdict = Verdict(_("done"), Tone.GOOD, "check") if good else Verdict(_("failed"), Tone.BAD, "close")
     if good is None:
         verdict = Verdict(_("running"), Tone.BUSY, "progress_activity")
+    if times > 1:
+        verdict = replace(
+            verdict, word=_("%(result)s, %(count)d times") % {"result": verdict.word, "count": times}
+        )
     return [
         shown(step.get("step", "")),
         shown(step.get("target", "")),

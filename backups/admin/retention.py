@@ -112,7 +112,7 @@ def _facts(found: Forecast) -> list[Fact]:
     plan, going = found.plan, len(found.leaving)
     kept = _("everything is kept")
     return [
-        Fact(_("class"), Link(plan.retention.name, address(plan.retention)) if plan.retention else kept),
+        Fact(_("class"), Link(str(plan.retention), address(plan.retention)) if plan.retention else kept),
         Fact(_("sets"), len(found.decisions)),
         Fact(_("stay"), len(found.decisions) - going),
         Fact(_("go"), going),

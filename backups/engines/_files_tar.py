@@ -8,6 +8,8 @@ from drcenter.process import Command
 
 # 1 MiB for each write: blocks of 10 KiB cost more system calls than the work between them.
 BLOCKING_FACTOR = 2048
+# An archive is a multiple of it.
+RECORD = BLOCKING_FACTOR * 512
 # Names are bytes here; in any other locale tar would convert them.
 ENVIRONMENT = {"LC_ALL": "C"}
 ESCAPE = re.compile(rb"\\([abfnrtv\\]|[0-7]{3})")

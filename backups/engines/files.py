@@ -21,7 +21,7 @@ from backups.engines._files_increment import NAMES, IncrementSnapshot
 from backups.engines._files_index import Index
 from backups.engines._files_patterns import tidy
 from backups.engines._files_snapshot import UNREADABLE, TreeSnapshot, finding_for, witness_of
-from backups.engines._files_tar import restore
+from backups.engines._files_tar import RECORD, restore
 from backups.engines._files_tree import Tree
 from backups.engines._places import beside_path
 from backups.engines._temporary import protected_directory
@@ -150,7 +150,9 @@ class Plugin(Engine):
             size += HEADERS + _bytes_of(entry.status, counted)
         root = os.geteuid() == 0
         facts = {"size": size, "entries": entries, "root": root}
-        return Inspection(size, facts, [*_unreadable(unreadable), *([] if root else [NOT_ROOT])])
+        # As tar writes it: whole records, zeroes behind the end.
+        whole = -(-(size + 1024) // RECORD) * RECORD
+        return Inspection(whole, facts, [*_unreadable(unreadable), *([] if root else [NOT_ROOT])])
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:

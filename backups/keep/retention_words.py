@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import Promise, lazystr
@@ -14,6 +13,7 @@ from django.utils.translation import gettext_noop
 from backups.keep.doubts import Doubt, Found
 from backups.keep.retention import Decision, Reason, Why
 from backups.models import Level
+from drcenter import sizes
 
 REASONS = {
     Why.LAST: gettext_noop("one of the newest %(what)s"),
@@ -89,7 +89,7 @@ def doubt(row: Mapping[str, Any]) -> str:
     values = dict(row.get("values", {}))
     for name in ("size", "usual"):
         if name in values:
-            values[name] = filesizeformat(values[name])
+            values[name] = sizes.size(values[name])
     for name in ("newest", "now", "before"):
         if name in values:
             moment = timezone.localtime(datetime.fromisoformat(values[name]))

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from backups import destinations, engines
@@ -140,6 +141,13 @@ def _number(
     return models.PositiveIntegerField(label, default=default, validators=[MaxValueValidator(most)], **more)
 
 
+OWN_CLASSES = (
+    gettext_noop("7 daily, 4 weekly, 12 monthly, 5 yearly"),
+    gettext_noop("30 daily, 12 monthly"),
+    gettext_noop("14 days"),
+)
+
+
 class Retention(models.Model):
     """A class of keeping, to which plans point: how many sets stay, and for how long."""
 
@@ -169,7 +177,8 @@ class Retention(models.Model):
         ordering = ["name"]
 
     def __str__(self) -> str:
-        return self.name
+        # Those that came with the product are said in the reader's language.
+        return gettext(self.name) if self.name in OWN_CLASSES else self.name
 
     @property
     def rules(self) -> Rules:

@@ -71,24 +71,29 @@ def request_production(  # noqa: PLR0913 - all are named
     """
     chosen, _left_out = overwritable(chosen_sources(copy, sources))
     own_keys.refuse_over_itself(chosen)
+    check_typed(copy, chosen, typed_host, requested_by)
+    return approval.plan(
+        RESTORE, copy, sources=chosen, requested_by=requested_by, user=user, reason=reason,
+        typed_host=typed_host, skip_safety=skip_safety, skip_stop=skip_stop,
+    )  # fmt: skip
+
+
+def check_typed(copy: Copy, chosen: Sequence[Source], typed: str, requested_by: str) -> None:
+    """Raises OperationFailed, and records it, unless `to_type` of these sources was typed."""
     wanted = to_type(chosen)
-    if sorted({word.strip() for word in typed_host.split(",") if word.strip()}) != wanted:
+    if sorted({word.strip() for word in typed.split(",") if word.strip()}) != wanted:
         with transaction.atomic():
             record(
                 requested_by,
                 "backups.restore.refused",
                 copy.set,
                 result=Result.REFUSED,
-                typed=typed_host[:100],
+                typed=typed[:100],
             )
         raise OperationFailed(
             _("What was typed is not the system and the host of the target."),
             _("Type exactly: %(words)s") % {"words": ", ".join(wanted)}, permanent=True,
         )  # fmt: skip
-    return approval.plan(
-        RESTORE, copy, sources=chosen, requested_by=requested_by, user=user, reason=reason,
-        typed_host=typed_host, skip_safety=skip_safety, skip_stop=skip_stop,
-    )  # fmt: skip
 
 
 def describe(recovery: Recovery) -> list[str]:

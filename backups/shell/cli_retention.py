@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import OutputWrapper
-from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
 from backups.keep import freeze, pins, prune, retention_words, sweep
@@ -15,6 +14,7 @@ from backups.keep.keeping import Forecast, forecast
 from backups.keep.retention import Decision
 from backups.models import Destination, Freeze, Plan, Set
 from backups.shell import cli
+from drcenter import sizes
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import run_here
 from drcenter.jobs.models import State
@@ -197,7 +197,7 @@ def _sweep(out: OutputWrapper, place: Destination, *, remove: bool) -> int:
     out.write(_("%(place)s: %(count)d leftovers") % {"place": place, "count": len(going)})
     for row in found:
         what = _("stays: %(why)s") % {"why": _(row.kept_because)} if row.kept_because else _("leftover")
-        size = filesizeformat(row.size).replace("\xa0", " ")
+        size = sizes.size(row.size)
         out.write(f"  {row.prefix}  {row.objects_count}  {size}  {row.newest_at:%Y-%m-%d %H:%MZ}  {what}")
     if not going or not remove:
         if going:

@@ -13,6 +13,7 @@ from backups.engines.base import Finding
 from backups.models import Destination, Plan, Profile, Source, Tier
 from backups.takes import preflight
 from backups.takes.tables import Chosen, choose
+from drcenter import sizes
 from drcenter.deadline import within
 from drcenter.errors import OperationFailed
 from drcenter.systems.models import System
@@ -164,11 +165,10 @@ def _room(row: Destination, needed: int) -> list[Finding]:
 
 def told(found: Estimate) -> list[str]:
     """For a terminal: a line for each source with what was found, then what is missing, then the sum."""
-    from django.template.defaultfilters import filesizeformat
 
     lines = []
     for line in found.lines:
-        size = _("cannot be read") if line.problem else filesizeformat(line.size).replace("\xa0", " ")
+        size = _("cannot be read") if line.problem else sizes.size(line.size)
         lines.append(f"{line.source.name} ({line.source.get_tier_display()}): {size}  {line.target}")
         notes = [(line.problem.message, line.problem.hint)] if line.problem else []
         notes += [(finding.message, finding.hint) for finding in line.findings]
@@ -177,8 +177,8 @@ def told(found: Estimate) -> list[str]:
         _("%(tier)s: no source. %(how)s") % {"tier": tier.label, "how": how}
         for tier, how in found.missing.items()
     ]
-    sizes = {"plain": filesizeformat(found.plain), "stored": filesizeformat(found.stored)}
-    lines.append(_("In all %(plain)s to read, about %(stored)s in each destination.") % sizes)
+    both = {"plain": sizes.size(found.plain), "stored": sizes.size(found.stored)}
+    lines.append(_("In all %(plain)s to read, about %(stored)s in each destination.") % both)
     for name, findings in found.places:
         lines += [f"  ! {name}: {finding.message} {finding.hint}".rstrip() for finding in findings]
     return lines

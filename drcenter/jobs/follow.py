@@ -12,6 +12,7 @@ from typing import TextIO
 from django.db import DatabaseError, connections
 from django.utils.translation import gettext as _
 
+from drcenter import sizes
 from drcenter.jobs.models import STALE_AFTER, Job, Line, State
 from drcenter.jobs.reap import cancel, lose
 from drcenter.jobs.work import SKIPPED, run_job
@@ -65,9 +66,9 @@ class Follower:
 def _progress(job: Job) -> str:
     if not job.phase:
         return f"  {job.get_state_display()}"
-    done = f": {job.bytes_done / 1e6:,.1f} MB" if job.bytes_done or job.bytes_expected else ""
+    done = f": {sizes.size(job.bytes_done)}" if job.bytes_done or job.bytes_expected else ""
     percent = f" {job.percent} %" if job.percent is not None else ""
-    rate = f", {job.rate / 1e6:,.1f} MB/s" if job.rate else ""
+    rate = f", {sizes.size(job.rate)}/s" if job.rate else ""
     left = f", {job.seconds_left} s" if job.seconds_left is not None else ""
     return f"  {shown(job.phase)} {shown(job.item)}{done}{percent}{rate}{left}"
 

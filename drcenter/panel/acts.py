@@ -50,6 +50,10 @@ class ActPage(View):
     def submit_label(self) -> str:
         raise NotImplementedError
 
+    def harmless(self) -> tuple[str, str] | None:
+        """A second button, for what changes nothing: the name that it posts, and its label."""
+        return None
+
     def facts(self) -> list[Fact]:
         """What this is about: names, places, hosts."""
         return []

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.formats import date_format, get_format, number_format
 from django.utils.html import format_html
@@ -11,18 +10,22 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
+from drcenter import sizes
+
 NOTHING = "–"
 
 
 def size(count: int | None) -> str:
-    """Bytes as a person says them: 1.2 GB."""
-    return NOTHING if count is None else filesizeformat(count)
+    """Bytes as a person says them: 1.2 GiB."""
+    return NOTHING if count is None else sizes.size(count)
 
 
 def duration(seconds: float | None) -> str:
     """Two units at most: 8 s, 3 min 12 s, 2 h 5 min, 3 d 4 h."""
     if seconds is None:
         return NOTHING
+    if 0 < seconds < 0.05:
+        return _("under 0.1 s")
     if seconds < 10:
         return _("%(seconds)s s") % {
             "seconds": number_format(round(seconds, 1)).removesuffix(get_format("DECIMAL_SEPARATOR") + "0")

@@ -112,7 +112,7 @@ def test_a_damaged_set_is_called_damaged_everywhere(scene: Scene, manage, identi
     assert lines[0].split() == ["SET", "STATE", "LEVEL", "MOMENT", "STORED", "MESSAGE"]
     assert [line[lines[0].index("STATE") :].split()[0] for line in lines[1:]] == ["complete", "damaged"]
     assert "2026-01-01 13:00:00 CET" in lines[1]
-    assert "5.0 MB" in lines[1]
+    assert "5.0 MiB" in lines[1]
     # By default the next good one is taken, and the damage is told; by name it is refused.
     told = f"The set {one} is damaged: "
     done = manage("recover", "full", "shop", "--set", str(one), "--yes", "--identity-file", identity_file)

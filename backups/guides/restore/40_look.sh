@@ -79,7 +79,7 @@ check_set() {
 check_predecessor() {
     case $(basename -- "$here") in
     "$set_name") ;;
-    *) say "This folder is not called $set_name, as the set is: somebody renamed it, or put it in another one's place." ;;
+    *) say "This folder is not called $set_name, as the set is. If you copied or renamed it yourself, that is no harm; if it lies so in the store, somebody put it in another one's place." ;;
     esac
     before=$here/../$predecessor/checksums.txt
     [ -n "$predecessor" ] && [ -f "$before" ] || return 0

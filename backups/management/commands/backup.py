@@ -8,7 +8,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.management.base import BaseCommand, CommandError
-from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -20,6 +19,7 @@ from backups.shell.waiting import shortfall, wait_for
 from backups.status import damage, damaged, report
 from backups.storage import companions, trace
 from backups.takes import estimate, take
+from drcenter import sizes
 from drcenter.errors import OperationFailed
 from drcenter.jobs.enqueue import kept_here
 from drcenter.jobs.follow import run_here
@@ -352,7 +352,7 @@ def _cells(one: Set) -> tuple[str, ...]:
     return (
         str(one), str(Copy.State.DAMAGED.label if broken else one.get_state_display()),
         str(one.get_level_display()) or "–", f"{moment:%Y-%m-%d %H:%M:%S %Z}" if moment else "–",
-        filesizeformat(one.stored_size).replace("\xa0", " "), " ".join(message.split()),
+        sizes.size(one.stored_size), " ".join(message.split()),
     )  # fmt: skip
 
 

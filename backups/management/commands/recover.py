@@ -190,6 +190,11 @@ class Command(BaseCommand):
         for error in foretell.refusals(copy, chosen):
             raise error
         typed = self._typed(copy, sources, options["host"])
+        try:
+            restore.check_typed(copy, chosen, typed, cli.actor())
+        except OperationFailed as error:
+            # Said at once: nothing else is asked for what is refused anyway.
+            raise cli.usage(f"{error.message} {error.hint}") from None
         self._confirm(options)
         reason = options["reason"] or options["break_glass"] or self.ask(_("Why? "))
         user = who.asks(options, self.ask)

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from backups.guides import kit
 from backups.models import RecoveryKey
@@ -216,6 +217,8 @@ def _missing(keys: list[RecoveryKey]) -> str:
 
 
 def _needs(key: RecoveryKey) -> str:
-    return _("%(count)d sets can be read with it, %(only)d of them with no other active key.") % {
-        "count": kit.sets_that_need(key), "only": kit.only_for(key),
-    }  # fmt: skip
+    count = kit.sets_that_need(key)
+    return ngettext(
+        "%(count)d set can be read with it, %(only)d of them with no other active key.",
+        "%(count)d sets can be read with it, %(only)d of them with no other active key.", count,
+    ) % {"count": count, "only": kit.only_for(key)}  # fmt: skip

@@ -7,7 +7,6 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
 from backups.calendar import foresee, set_up, told
@@ -16,6 +15,7 @@ from backups.look.database_url import is_url, read
 from backups.models import RecoveryKey
 from backups.protect import Protected, create, known_system, new_sources
 from backups.shell import cli
+from drcenter import sizes
 from drcenter.errors import OperationFailed
 from drcenter.secrets import Secret, is_reference, resolve
 
@@ -150,7 +150,7 @@ class Command(BaseCommand):
         write(style.MIGRATE_HEADING(_("Proposed plan")))
         write(
             _("  every day at 02:00, encrypted, proven by a restore; {size} to read").format(
-                size=filesizeformat(proposal.size)
+                size=sizes.size(proposal.size)
             )
         )
         for label, commands in ((_("stop"), proposal.pause), (_("after a restore"), proposal.after_restore), (_("start"), proposal.resume)):  # fmt: skip
@@ -170,7 +170,7 @@ class Command(BaseCommand):
                 write(style.ERROR(f"    {source.problem.hint}"))
             return
         state = "" if is_new else " – " + _("protected already")
-        write(f"  {source.name} ({source.tier.label}): {source.target}, {filesizeformat(source.size)}{state}")
+        write(f"  {source.name} ({source.tier.label}): {source.target}, {sizes.size(source.size)}{state}")
         if source.reason:
             write(f"    {source.reason}")
         for finding in source.findings:

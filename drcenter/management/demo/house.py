@@ -57,7 +57,8 @@ def _command(port: int, drill_identity: str) -> Command:
         "DRC_DRILL_IDENTITY": drill_identity,
         "PYTHONUNBUFFERED": "1",
     }
-    return Command(argv, env=env, inherit=tuple(os.environ))
+    # What it says goes to its standard error, which has to be in the log, too.
+    return Command(("sh", "-c", 'exec "$@" 2>&1', "sh", *argv), env=env, inherit=tuple(os.environ))
 
 
 def free_port(wanted: int) -> int:

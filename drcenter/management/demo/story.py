@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import connections
-from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
 from backups.models import Set
-from drcenter import process_tree
+from drcenter import process_tree, sizes
 from drcenter.errors import OperationFailed
 from drcenter.management.demo import databases, ground, house, laravel, places, samples
 from drcenter.management.demo.steps import Steps
@@ -116,9 +115,9 @@ def _back_up(story: Story, home: house.House) -> None:
             _("Back up {system}, and prove it by a restore").format(system=wanted.system.slug)
         ) as remarks:
             done = samples.wait_for(wanted, home.alive)
-            sizes = f"{filesizeformat(done.plain_size)} → {filesizeformat(done.stored_size)}"
+            shown = f"{sizes.size(done.plain_size)} → {sizes.size(done.stored_size)}"
             seconds = _("{n:.1f} s of work").format(n=done.job.seconds or 0 if done.job else 0)
-            remarks += [str(done.get_level_display()), sizes, seconds]
+            remarks += [str(done.get_level_display()), shown, seconds]
         story.sets.append(done)
 
 

@@ -53,7 +53,7 @@ def test_progress_on_a_terminal_fits_one_line(make_job, monkeypatch):
     assert max(len(line) for line in out.getvalue().split("\r")) == 59
     Job.objects.update(item="db")
     follower.show()
-    assert "\r  dumping db: 50.0 MB 50 %, 10.0 MB/s, 5 s" in out.getvalue()
+    assert "\r  dumping db: 47.7 MiB 50 %, 9.5 MiB/s, 5 s" in out.getvalue()
     # What was longer before is wiped out.
     assert len(out.getvalue().rpartition("\r")[2]) == 59
     Job.objects.update(state=State.SUCCEEDED)
