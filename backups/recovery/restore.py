@@ -84,11 +84,7 @@ def check_typed(copy: Copy, chosen: Sequence[Source], typed: str, requested_by: 
     if sorted({word.strip() for word in typed.split(",") if word.strip()}) != wanted:
         with transaction.atomic():
             record(
-                requested_by,
-                "backups.restore.refused",
-                copy.set,
-                result=Result.REFUSED,
-                typed=typed[:100],
+                requested_by, "backups.restore.refused", copy.set, result=Result.REFUSED, typed=typed[:100]
             )
         raise OperationFailed(
             _("What was typed is not the system and the host of the target."),
