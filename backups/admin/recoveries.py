@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from backups.admin import checklist, planned
+from backups.admin import checklist, planned, rewinds
 from backups.admin.approvals import Approve, BreakGlass, Refuse, Review
 from backups.admin.beginning import Begin, PlanAgain, Resume, Undo
 from backups.admin.verdicts import recovery_verdict
@@ -48,6 +48,7 @@ class RecoveryAdmin(RecordAdmin):
             "approve": Approve, "refuse": Refuse, "break_glass": BreakGlass, "review": Review, "begin": Begin,
             "resume": Resume, "undo": Undo, "plan_again": PlanAgain,
             "checklist": checklist.Checklist, "measure": checklist.Measure,
+            "keep_as_set": rewinds.KeepAsSet, "end_look": rewinds.EndLook,
         }  # fmt: skip
         site = self.admin_site
         return [
@@ -65,18 +66,20 @@ class RecoveryAdmin(RecordAdmin):
         waits = obj.state in planned.PLANNED
         return Record(
             verdict=recovery_verdict(obj),
-            notices=[*outcome(obj), *planned.notices(obj)],
-            facts=_facts(obj),
+            notices=[*outcome(obj), *planned.notices(obj), *rewinds.notices(obj)],
+            facts=[*rewinds.facts(obj), *_facts(obj)],
             buttons=[
                 *cancel_button(request, obj.job),
                 *planned.buttons(request, obj),
                 *checklist.buttons(request, obj),
+                *rewinds.buttons(request, obj),
             ],
             tables=[
                 *checklist.table(obj),
                 *planned.steps_table(obj),
                 *planned.approvals_table(obj),
                 *_tables(obj),
+                *rewinds.tables(obj),
             ],
             job=obj.job,
             live=waits or (obj.job is not None and obj.job.is_open),

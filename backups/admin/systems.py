@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
 from backups import exposed, standing
-from backups.admin import exposure
+from backups.admin import exposure, point_in_time
 from backups.admin.drills import drill_button, drills_tables
 from backups.admin.logs import streams_tables
 from backups.admin.looking import SetUpCalendar, SystemContents
@@ -83,6 +83,11 @@ class ProtectedSystemAdmin(SystemAdmin):
             path("<int:pk>/contents/", contents, name="systems_system_contents"),
             path("<int:pk>/calendar/", calendar, name="systems_system_calendar"),
             path("<int:pk>/targets/", targets, name="systems_system_targets"),
+            path(
+                "<int:pk>/point-in-time/",
+                site.admin_view(point_in_time.PointInTime.as_view(model_admin=self)),
+                name="systems_system_point_in_time",
+            ),
             *super().get_urls(),
         ]
 
@@ -100,6 +105,7 @@ class ProtectedSystemAdmin(SystemAdmin):
                 *_calendar_button(request, obj),
                 *exposure.targets_button(request, obj),
                 *drill_button(request, obj),
+                *point_in_time.button(request, obj),
             ],
             tables=[
                 exposure.table(found, obj),
