@@ -34,6 +34,17 @@ WITH_NAMES = (
     gettext_noop("Measure after a restore of %(set)s"),
     gettext_noop("Take back %(run)s"),
     gettext_noop("Run %(run)s"),
+    gettext_noop("Checks that do not hold: %(names)s"),
+    gettext_noop("It could not run: %(why)s"),
+    gettext_noop("Found %(found)s; it has to be equal to %(expected)s."),
+    gettext_noop("Found %(found)s; it must not be %(expected)s."),
+    gettext_noop("Found %(found)s; it has to be at least %(expected)s."),
+    gettext_noop("Found %(found)s; it has to be at most %(expected)s."),
+    gettext_noop("%(version)s boots, and decrypts with its APP_KEY."),
+    gettext_noop("%(version)s boots. Nothing was decrypted."),
+    gettext_noop(
+        "%(version)s boots, but its APP_KEY does not decrypt the data: the .env and the database do not fit each other."
+    ),
     gettext_noop("Make up for copies at %(destination)s"),
     gettext_noop("database behind %(address)s"),
     gettext_noop("database %(database)s at %(server)s"),

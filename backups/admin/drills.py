@@ -95,7 +95,8 @@ def _told(chart: Trend, target: float | None) -> str:
     text = _("%(count)d drills: first %(first)s, last %(last)s, longest %(most)s.") % names
     if target is None:
         return text
-    return f"{text} {_('Promised: %(target)s.') % {'target': words.duration(target)}}"
+    promised = _("Promised: %(target)s.") % {"target": words.duration(target)}
+    return f"{text} {promised}"
 
 
 def drill_button(request: HttpRequest, system: System) -> list[Button]:
@@ -137,6 +138,7 @@ class HoldDrill(CopyAct):
         return [
             _("Read every part of the copy at %(place)s and check it.") % {"place": self.row.destination},
             _("Restore every source into a scratch place that can reach nothing, and compare it."),
+            _("Replay the stored log, where there is one, up to its newest moment."),
             *(
                 checks
                 or [_("The system has no checks of its own: add some, so that wrong content is found.")]

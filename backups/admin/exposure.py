@@ -29,6 +29,8 @@ TONES = {
 # drcenter/static/drcenter/counting.js lets the seconds go on by themselves.
 COUNTING = '{} (<span data-drc-seconds="{}">{}</span> s)'
 
+FEW = '<span data-drc-seconds="{}">{}</span> s'
+
 
 @dataclass(frozen=True)
 class Row:
@@ -66,6 +68,8 @@ def lost(one: Exposure) -> SafeString | str:
     if one.lost is None:
         return _("everything")
     seconds = int(one.lost)
+    if seconds < 60:
+        return format_html(FEW, seconds, seconds)
     return format_html(
         COUNTING, words.duration(seconds), seconds, number_format(seconds, force_grouping=True)
     )
@@ -86,16 +90,24 @@ def table(found: Sequence[Exposure], system: System) -> Table:
     """Every class, with what to do about it."""
     lines = [
         [
-            class_name(one.data_class), lost(one), _target(one.goal.loss), reach(one.loss_reach),
-            takes(one), _target(one.goal.time), reach(one.time_reach), " ".join(to_do(one, system)),
+            class_name(one.data_class), lost(one), _against(one.loss_reach, one.goal.loss),
+            takes(one), _against(one.time_reach, one.goal.time), " ".join(to_do(one, system)),
         ]
         for one in found
     ]  # fmt: skip
     columns = [
-        _("class"), _("if it died now, would be lost"), _("RPO"), "", _("a recovery would take"), _("RTO"), "",
+        _("class"), _("if it died now, would be lost"), _("RPO"), _("a recovery would take"), _("RTO"),
         _("what to do"),
     ]  # fmt: skip
     return Table(_("exposure, now"), columns, lines)
+
+
+def _against(value: Reach, target: float | None) -> Verdict:
+    """The target in the tone of how it is kept; a word where that is not known."""
+    verdict = reach(value)
+    if target is None or value not in {Reach.MET, Reach.MISSED}:
+        return verdict
+    return Verdict(words.duration(target), verdict.tone, verdict.icon)
 
 
 def _target(seconds: float | None) -> str:

@@ -51,8 +51,13 @@ class Plugin(Check):
         if not rows or not rows[0]:
             return Answer(False, _("The query gave no row."))
         found = rows[0][0]
-        sentence = _("Found %(found)s; it has to be: %(what)s %(expected)s.") % {
-            "found": _text(found)[:SHOWN], "what": COMPARISONS[comparison], "expected": expected}  # fmt: skip
+        names = {"found": _text(found)[:SHOWN], "expected": expected}
+        sentence = {
+            "equal": _("Found %(found)s; it has to be equal to %(expected)s."),
+            "unequal": _("Found %(found)s; it must not be %(expected)s."),
+            "least": _("Found %(found)s; it has to be at least %(expected)s."),
+            "most": _("Found %(found)s; it has to be at most %(expected)s."),
+        }[comparison] % names
         return Answer(holds(found, comparison, expected), sentence)
 
 

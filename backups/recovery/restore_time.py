@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from backups.models import Level, Recovery, Verification
+from backups.models import Drill, Level, Recovery, Verification
 from drcenter.systems.models import System
 
 
@@ -14,11 +14,12 @@ class Measured:
     seconds: float
     at: datetime
     rehearsed: bool
+    drill: bool = False
 
 
 def of_system(system: System) -> Measured | None:
     """The newest measure of a whole restore of `system`; None when there is none."""
-    found = [one for one in (_real(system), _rehearsed(system)) if one is not None]
+    found = [one for one in (_real(system), _rehearsed(system), _drilled(system)) if one is not None]
     return max(found, key=lambda one: one.at, default=None)
 
 
@@ -31,6 +32,19 @@ def _real(system: System) -> Measured | None:
     if row is None or row.started_at is None or row.finished_at is None:
         return None
     return Measured((row.finished_at - row.started_at).total_seconds(), row.finished_at, rehearsed=False)
+
+
+def _drilled(system: System) -> Measured | None:
+    """The last good drill: into scratch places, with the system's own checks."""
+    drill = (
+        Drill.objects.passed()
+        .filter(system=system, machine_seconds__isnull=False)
+        .order_by("-finished_at")
+        .first()
+    )
+    if drill is None or drill.finished_at is None:
+        return None
+    return Measured(drill.machine_seconds or 0.0, drill.finished_at, rehearsed=True, drill=True)
 
 
 def _rehearsed(system: System) -> Measured | None:

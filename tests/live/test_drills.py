@@ -27,8 +27,9 @@ from tests.backups.taking import channel, told
 from tests.live.dying_worker import run_and_die
 from tests.live.mariadb_fixtures import mariadb_server
 from tests.live.test_restore_laravel import Shop, on_mariadb, on_sqlite, place, protected, quick
+from tests.live.test_rewind_mariadb import scene
 
-__all__ = ["channel", "mariadb_server", "on_mariadb", "on_sqlite", "place", "quick"]
+__all__ = ["channel", "mariadb_server", "on_mariadb", "on_sqlite", "place", "quick", "scene"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 TRANSCRIPT = "SELECT transcript FROM calls WHERE id = 7"
@@ -248,3 +249,22 @@ def servers_of(state: Path) -> list[str]:
             if alone or (f"{state}/scratch" in line and "enclosure.py" in line):
                 found.append(line)
     return found
+
+
+def test_a_stored_log_brings_a_drill_on_to_now(scene):
+    """Every transaction that was acknowledged after the set is in the drill, and the achieved RPO says so."""
+    one = scene.plan.sets.complete().order_by("pk").first()
+    query = {
+        "source": "db", "query": "SELECT value FROM totals WHERE name = 'transactions'", "comparison": "equal",
+        "expected": str(len(scene.writer.acknowledged)),
+    }  # fmt: skip
+    DrillCheck.objects.create(system=one.system, name="what came later", kind="sql", options=query)
+    DrillCheck.objects.create(system=one.system, name="rows", kind="row_counts", options={"source": "db"})
+    drill = drills.request(one.copies.get(), requested_by="otto", identity=scene.identity)
+    run_job(drill.recovery.job_id)
+    drill = Drill.objects.get(pk=drill.pk)
+    assert drill.outcome == Drill.Outcome.PASSED, (drill.message, drill.recovery.steps)
+    told_of = drill.sources["db"]
+    assert told_of["by_log"] and told_of["replay_seconds"] > 0
+    assert drill.lost_seconds < (drill.started_at - one.moment).total_seconds()
+    assert drill.recovery.differences == []
