@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import messages
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backups.admin.acts import CopyAct
 from backups.admin.identity import IdentityField
 from backups.models import Set, Source
+from backups.replay import moments
 from backups.rows import compare
+from backups.rows.source import way_to
 from drcenter import permissions
 from drcenter.panel.pages import address
 from drcenter.panel.widgets import PanelForm
@@ -25,6 +29,12 @@ class CompareForm(PanelForm):
     counterpart = forms.CharField(
         max_length=200, required=False, label=gettext_lazy("Table in production"),
         help_text=gettext_lazy("Only if it has another name by now."),
+    )  # fmt: skip
+    moment = forms.CharField(
+        max_length=40, required=False, label=gettext_lazy("As of, to the second"),
+        help_text=gettext_lazy(
+            "Where the log is archived, like 2025-06-17 14:00:00, in the system's zone. Empty: as this set holds it."
+        ),
     )  # fmt: skip
     key = forms.CharField(
         max_length=500, required=False, label=gettext_lazy("Key"),
@@ -75,10 +85,15 @@ class CompareRows(CopyAct):
         return {"sources": [one for one in found if one.build().has_rows], "row": self.row.set}
 
     def perform(self, form: Any) -> str:
-        data = form.cleaned_data
+        data, copy, moment = form.cleaned_data, self.row, None
+        if data["moment"]:
+            zone = ZoneInfo(self.row.set.system.time_zone)
+            moment = moments.read(data["moment"], zone, timezone.now())
+            _known, _plan, copy = way_to(data["source"], moment)
         wanted = compare.request(
-            self.row, data["source"], data["table"], requested_by=self.actor, identity=data.get("identity"),
-            counterpart=data["counterpart"], key=data["key"], renamed=data["renamed"],
+            copy, data["source"], data["table"], requested_by=self.actor, identity=data.get("identity"),
+            counterpart=data["counterpart"], key=data["key"], renamed=data["renamed"], wanted_at=moment,
+            exact=moment is not None,
         )  # fmt: skip
         messages.success(self.request, _("The comparison was requested."))
         return address(wanted)

@@ -89,7 +89,7 @@ class RowComparisonAdmin(RecordAdmin):
 def _about(row: RowComparison) -> list[Fact]:
     facts = [
         Fact(_("set"), Link(str(row.copy.set), address(row.copy.set))),
-        Fact(_("data of"), words.when_and_ago(row.copy.set.moment)),
+        Fact(_("as of"), words.when_and_ago(row.wanted_at if row.exact else row.copy.set.moment)),
         Fact(_("source"), Link(row.source.name, address(row.source))),
         Fact(_("table"), row.table, code=True),
         Fact(_("table in production"), row.counterpart, code=True),

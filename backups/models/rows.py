@@ -25,6 +25,8 @@ class RowComparison(models.Model):
     copy = models.ForeignKey(Copy, models.PROTECT, related_name="comparisons", verbose_name=_("copy"))
     source = models.ForeignKey(Source, models.PROTECT, related_name="comparisons", verbose_name=_("source"))
     wanted_at = models.DateTimeField(_("as of"), null=True, blank=True)
+    # The log is replayed up to that second; otherwise the set itself is compared.
+    exact = models.BooleanField(_("to the second"), default=False)
     table = models.CharField(_("table"), max_length=200)
     counterpart = models.CharField(
         _("table in production"), max_length=200, blank=True,

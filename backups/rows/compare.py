@@ -23,7 +23,7 @@ from backups.rows.merge import differences
 from backups.rows.results import Rows, Table
 from backups.rows.session import NAMED_BUCKETS, Bucket, Session
 from backups.rows.shape import Shape, common
-from backups.rows.source import FromSet
+from backups.rows.source import FromReplay, FromSet, RowSource
 from drcenter.audit.record import record
 from drcenter.errors import Cancelled, OperationFailed
 from drcenter.jobs.context import JobContext
@@ -40,21 +40,23 @@ LOOK_EVERY = 1000
 def request(  # noqa: PLR0913 - all are named
     copy: Copy, source: Source, table: str, *, requested_by: str, identity: Secret | None = None,
     wanted_at: datetime | None = None, counterpart: str = "", key: Sequence[str] = (),
-    renamed: Mapping[str, str] | None = None,
+    renamed: Mapping[str, str] | None = None, exact: bool = False,
 ) -> RowComparison:  # fmt: skip
-    """Ask for a comparison; a worker does it. Raises OperationFailed for a source without rows."""
+    """Ask for a comparison; a worker does it. `exact`: the log is replayed up to `wanted_at` (source.way_to, which
+    gives `copy`); otherwise the set of `copy` is compared. Raises OperationFailed for a source without rows."""
     if not source.build().has_rows:
         raise OperationFailed(
             _("%(source)s is no database whose rows can be compared.") % {"source": source}, permanent=True
         )
-    if copy.set.system_id != source.system_id or not copy.set.parts.filter(source_name=source.name).exists():
+    holds = exact or copy.set.parts.filter(source_name=source.name).exists()
+    if copy.set.system_id != source.system_id or not holds:
         raise OperationFailed(
             _("The set %(set)s does not hold %(source)s.") % {"set": copy.set, "source": source.name},
             permanent=True,
         )
     with transaction.atomic():
         wanted = RowComparison.objects.create(
-            copy=copy, source=source, table=table, wanted_at=wanted_at, counterpart=counterpart,
+            copy=copy, source=source, table=table, wanted_at=wanted_at, exact=exact, counterpart=counterpart,
             key=list(key), renamed=dict(renamed or {}), requested_by=requested_by,
         )  # fmt: skip
         with in_english():
@@ -91,8 +93,7 @@ def compare_job(context: JobContext, pk: int) -> None:
 
 def _compare(context: JobContext, comparison: RowComparison) -> None:
     began = time.monotonic()
-    keys = identities.brought(context.job) if comparison.copy.set.encrypted else []
-    rows_then = FromSet(comparison.copy, comparison.source.name, keys)
+    rows_then = _rows_then(context, comparison)
     with ExitStack() as stack:
         file = stack.enter_context(results.created(place_of(comparison)))
         then = stack.enter_context(rows_then.session(context))
@@ -107,6 +108,13 @@ def _compare(context: JobContext, comparison: RowComparison) -> None:
         "restore": round(restored - began, 2), "compare": round(compared - restored, 2),
         "links": round(time.monotonic() - compared, 2),
     }  # fmt: skip
+
+
+def _rows_then(context: JobContext, comparison: RowComparison) -> RowSource:
+    if comparison.exact and comparison.wanted_at is not None:
+        return FromReplay(comparison.source, comparison.wanted_at, identities.brought(context.job))
+    keys = identities.brought(context.job) if comparison.copy.set.encrypted else []
+    return FromSet(comparison.copy, comparison.source.name, keys)
 
 
 class Both:

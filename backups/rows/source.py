@@ -1,7 +1,6 @@
-"""Where rows as of a date come from: a set that is restored into a scratch place.
+"""Where rows as of a date come from: a set that is restored into a scratch place, or one with its log replayed.
 
-A replayed set ("any second"), or the mirror of an external service, is another `RowSource`: what compares asks
-for nothing but a session that reads.
+The mirror of an external service will be another `RowSource`: what compares asks for nothing but a session.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,11 @@ from django.utils.translation import gettext as _
 from backups.models import Copy, Set, Source
 from backups.models.level import RANK
 from backups.recovery.scratch import opened, restored_scratch
+from backups.replay import bases, rewind
+from backups.replay.bases import Known
+from backups.replay.plan import Plan
+from backups.replay.point import Point
+from backups.replay.scratch import as_of, best_copy
 from backups.rows.session import Session
 from drcenter.errors import OperationFailed
 from drcenter.jobs.context import JobContext
@@ -39,6 +43,34 @@ class FromSet:
         copy = opened(self._copy, self._identities)
         with restored_scratch(context, copy, self._source) as place, place.rows() as session:
             yield session
+
+
+class FromReplay:
+    """The rows as of any second that the archived log reaches: a base, and the log after it."""
+
+    def __init__(
+        self, source: Source, moment: datetime, identities: Sequence[pyrage.x25519.Identity]
+    ) -> None:
+        self._source, self._moment, self._identities = source, moment, identities
+
+    @contextmanager
+    def session(self, context: JobContext) -> Iterator[Session]:
+        known, plan, copy = way_to(self._source, self._moment)
+        with as_of(context, known, plan, copy, identities=self._identities) as there:
+            if not there.place.has_rows:
+                raise OperationFailed(
+                    _("A replay from the set %(set)s gives no session for rows.") % {"set": copy.set},
+                    _("Name a set of the database itself with --set."), permanent=True,
+                )  # fmt: skip
+            with there.place.rows() as session:
+                yield session
+
+
+def way_to(source: Source, moment: datetime) -> tuple[Known, Plan, Copy]:
+    """How to get to a moment to the second. Raises OperationFailed that says why not, and what can be had instead."""
+    known = bases.of(source)
+    plan = rewind.plan_for(known, Point(source.pk, moment=moment.isoformat()))
+    return known, plan, best_copy(known.based_on(plan)[0])
 
 
 def copy_at(source: Source, moment: datetime | None) -> Copy:

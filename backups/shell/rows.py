@@ -3,6 +3,7 @@
 import json
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +19,7 @@ from backups.rows import apply, changing, compare, export, outcome, results
 from backups.rows.condition import Condition, parsed
 from backups.rows.merge import Kind
 from backups.rows.results import Held, Table
-from backups.rows.source import copy_at
+from backups.rows.source import copy_at, way_to
 from backups.rows.values import shown as value_shown
 from backups.shell import cli, decisions, who
 from drcenter.errors import OperationFailed
@@ -65,7 +66,10 @@ def _what(act: ArgumentParser) -> None:
     act.add_argument("system")
     act.add_argument("table", nargs="?", help=_("the table, as it was called then"))
     act.add_argument(
-        "--at", help=_("the newest set of that time or before, in the system's zone (default: of all)")
+        "--at",
+        help=_(
+            "as of that time, in the system's zone: to the second where the log is archived, else the newest set before"
+        ),
     )
     act.add_argument("--set", help=_("which set"))
     act.add_argument("--destination", help=_("which copy (default: the best)"))
@@ -146,14 +150,14 @@ class _Run:
         if not options["table"]:
             raise cli.usage(_("Name the table."))
         source = self._source()
-        copy = self._copy(source)
+        copy, moment, exact = self._copy(source)
         self._talk.write(
             _("The set %(set)s from %(destination)s.") % {"set": copy.set, "destination": copy.destination}
         )
         identity = cli.identity_from(options["identity_file"], encrypted=copy.set.encrypted)
         with kept_here():
             wanted = compare.request(
-                copy, source, options["table"], requested_by=cli.actor(), identity=identity,
+                copy, source, options["table"], requested_by=cli.actor(), identity=identity, wanted_at=moment, exact=exact,
                 counterpart=options["counterpart"], key=_key(options["key"]), renamed=_renamed(options["renamed"]),
             )  # fmt: skip
         if wanted.job is None:
@@ -173,16 +177,26 @@ class _Run:
             raise cli.usage(_("Name the database with --source: %(known)s") % {"known": known})
         return there[0]
 
-    def _copy(self, source: Source) -> Copy:
+    def _copy(self, source: Source) -> tuple[Copy, datetime | None, bool]:
+        """Which copy, the moment that was asked for, and whether the log is replayed up to it."""
         options = self._options
         if options["set"] or options["destination"]:
             one = cli.set_named(options["set"] or self._system.slug)
-            return cli.copy_of(one, options["destination"])
-        moment = None
-        if options["at"]:
-            text = options["at"] if len(options["at"].strip()) > 10 else f"{options['at'].strip()} 00:00"
-            moment = moments.read(text, ZoneInfo(self._system.time_zone), timezone.now())
-        return copy_at(source, moment)
+            return cli.copy_of(one, options["destination"]), None, False
+        if not options["at"]:
+            return copy_at(source, None), None, False
+        text = options["at"] if len(options["at"].strip()) > 10 else f"{options['at'].strip()} 00:00"
+        moment = moments.read(text, ZoneInfo(self._system.time_zone), timezone.now())
+        try:
+            _known, plan, copy = way_to(source, moment)
+        except OperationFailed as error:
+            self._talk.write(self._command.style.WARNING(
+                _("Not to the second, but the newest set before it: %(reason)s") % {"reason": error.message}))  # fmt: skip
+            return copy_at(source, moment), moment, False
+        self._talk.write(
+            _("To the second, by replaying %(size).1f MB of the log.") % {"size": plan.log_bytes / 1e6}
+        )
+        return copy, moment, True
 
     def _earlier(self) -> RowComparison:
         found = RowComparison.objects.filter(
