@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from backups.models import Set
 from drcenter import process_tree, sizes
 from drcenter.errors import OperationFailed
-from drcenter.management.demo import databases, ground, house, laravel, places, samples
+from drcenter.management.demo import databases, ground, house, laravel, places, rehearsals, samples
 from drcenter.management.demo.steps import Steps
 from drcenter.management.demo.visitor import Visitor
 from drcenter.systems.models import System
@@ -49,6 +49,7 @@ def tell(write: Callable[[str], object], wanted_port: int, *, check: bool) -> No
             _build(story, stack)
             home = _open(story, stack, port)
             _back_up(story, home)
+            _rehearse(story, home)
             _visit(story, home) if check else _show(story, home)
         finally:
             with story.steps.step(_("Stop everything")):
@@ -119,6 +120,16 @@ def _back_up(story: Story, home: house.House) -> None:
             seconds = _("{n:.1f} s of work").format(n=done.job.seconds or 0 if done.job else 0)
             remarks += [str(done.get_level_display()), shown, seconds]
         story.sets.append(done)
+
+
+def _rehearse(story: Story, home: house.House) -> None:
+    for done in story.sets:
+        with story.steps.step(
+            _("Rehearse the recovery of {system}").format(system=done.system.slug)
+        ) as remarks:
+            rehearsals.prepare(done.system)
+            held = rehearsals.wait_for(rehearsals.request(done), home.alive)
+            remarks += [f"{len(held.checks)} ✓", _("back in {n:.1f} s").format(n=held.machine_seconds or 0)]
 
 
 def _visit(story: Story, home: house.House) -> None:
