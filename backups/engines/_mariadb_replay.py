@@ -62,3 +62,13 @@ def write_client_file(path: Path, login: Login) -> str:
     path.touch(mode=0o600)
     path.write_text(option_file(login, client_tool()).reveal())
     return str(path)
+
+
+def login_options(login: Login, password: Path) -> dict[str, object]:
+    """What the engine `mariadb` needs to work on a private server; the password in a file, since options hold references."""
+    password.touch(mode=0o600)
+    password.write_text(login.password.reveal())
+    return {
+        "host": login.host, "port": login.port, "socket": login.socket, "user": login.user,
+        "password": f"file:{password}", "tls": "off", "ca": "",
+    }  # fmt: skip

@@ -347,6 +347,15 @@ class Engine(ABC):
         before the data are consistent (None: they are). None: nothing can be replayed onto such a set."""
         return None
 
+    def replay_files(self, files: "Sequence[Path]", stop: "LogPosition", moment: datetime | None) -> int:
+        """Of a scratch place that was not looked at yet, and has no `statement_log`: let its server replay these log
+        files up to `stop`, or with `moment` up to the last commit of then. How many transactions it commits."""
+        raise OperationFailed("Onto this kind of source no log can be replayed.", permanent=True)
+
+    def inside(self, wanted: "Engine") -> "Engine":
+        """Of a scratch place of a `whole_server`: what `wanted` is on the original, in there."""
+        return self
+
     def access(self) -> str:
         """Of a scratch place: what somebody types on this machine to look at it, in one line, without a secret."""
         return self.target

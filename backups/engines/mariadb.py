@@ -22,7 +22,7 @@ from backups.engines._mariadb_connect import (
 )
 from backups.engines._mariadb_inspect import check_may_overwrite, look
 from backups.engines._mariadb_logs import MariaDbLogs
-from backups.engines._mariadb_replay import BinaryLog, write_client_file
+from backups.engines._mariadb_replay import BinaryLog, login_options, write_client_file
 from backups.engines._mariadb_restore import (
     count_rows,
     disable_events,
@@ -180,12 +180,8 @@ class Plugin(Engine):
 
     def _pointed_at(self, server: Server, password: Path) -> "Plugin":
         """This engine with the private server's login; the password in a file, since options hold references."""
-        password.touch(mode=0o600)
-        password.write_text(server.password.reveal())
-        return self.replaced(
-            host=server.host, port=server.port, socket=server.socket, user=server.user,
-            password=f"file:{password}", tls="off", ca="",
-        )  # fmt: skip
+        login = Login(server.host, server.port, server.user, server.password, server.socket)
+        return self.replaced(**login_options(login, password))
 
     def beside(self, name: str) -> "Plugin":
         copy = self.replaced(database=name)

@@ -17,10 +17,12 @@ from django.utils.translation import gettext_lazy as _
 from backups.engines import _mariadb_physical_look as looking
 from backups.engines._mariadb_commands import Login, Tool
 from backups.engines._mariadb_connect import connected, described, login_from
-from backups.engines._mariadb_physical_place import Place
+from backups.engines._mariadb_physical_place import Place, login_of
 from backups.engines._mariadb_physical_snapshot import opened
+from backups.engines._mariadb_replay import login_options
 from backups.engines._places import beside_path
 from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
+from backups.logs.chain import Position as LogPosition
 from backups.servers.mariadb import installed_version, placed, service_user
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
@@ -54,6 +56,7 @@ class Plugin(Engine):
     label = _("MariaDB, the whole server as files")  # type: ignore[assignment]
     Options = Options
     one_moment = True
+    whole_server = True
     beside_on_disk = True
     required_tools = ("mariabackup", "mbstream")
     # The place of a restore: nothing of it stands in the options, which are those of the source.
@@ -68,6 +71,15 @@ class Plugin(Engine):
         if self._place is not None:
             return f"MariaDB data directory {self._place.data}"
         return f"MariaDB server at {self.options['socket'] or '127.0.0.1:{}'.format(self.options['port'])}"
+
+    @property
+    def server(self) -> str:
+        return f"mariadb {self._login.place}"
+
+    def log_positions(self, position: Mapping[str, Any]) -> tuple[LogPosition, LogPosition | None] | None:
+        if not position.get("file"):
+            return None
+        return LogPosition(str(position["file"]), int(position["position"])), None
 
     @property
     def host(self) -> str:
@@ -136,6 +148,11 @@ class Plugin(Engine):
 
     def finish(self, witness: Witness | None) -> None:
         self._restored.prepare()
+
+    def inside(self, wanted: Engine) -> Engine:
+        """For the engine `mariadb`: with the login of the private server, its password in a file beside the data."""
+        place = self._restored
+        return wanted.replaced(**login_options(login_of(place.start()), place.path / "password"))
 
     def answer(self) -> None:
         self._restored.answer()

@@ -5,8 +5,9 @@ database of the server, and needs the same version and kind of machine to be res
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from backups.engines._postgresql_physical_place import Place
 from backups.engines._postgresql_physical_snapshot import opened
 from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
 from backups.engines.postgresql import SSL_MODES
+from backups.logs.chain import Position as LogPosition
 from backups.servers.postgresql import find_installation, scratch_directory
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
@@ -75,6 +77,7 @@ class Plugin(Engine):
     label = _("PostgreSQL, the whole server as files")  # type: ignore[assignment]
     Options = Options
     one_moment = True
+    whole_server = True
     beside_on_disk = True
     required_tools = ("pg_basebackup", "pg_receivewal", "tar")
     # The place of a restore: nothing of it stands in the options, which are those of the source.
@@ -93,6 +96,16 @@ class Plugin(Engine):
         except OperationFailed:
             return f"PostgreSQL server behind {self.options.get('url') or self.options.get('password') or 'no name'}"
         return f"PostgreSQL server at {address.host}:{address.port}"
+
+    @property
+    def server(self) -> str:
+        address = self._address
+        return f"postgresql {address.host}:{address.port}"
+
+    def log_positions(self, position: Mapping[str, Any]) -> tuple[LogPosition, LogPosition | None] | None:
+        if not position.get("file"):
+            return None
+        return LogPosition(str(position["file"]), int(position["position"])), None
 
     @property
     def host(self) -> str:
@@ -172,6 +185,13 @@ class Plugin(Engine):
 
     def finish(self, witness: Witness | None) -> None:
         self.restored.check()
+
+    def replay_files(self, files: Sequence[Path], stop: LogPosition, moment: datetime | None) -> int:
+        return self.restored.replay(files, (stop.log, stop.offset), moment).transactions
+
+    def inside(self, wanted: Engine) -> Engine:
+        database = str(wanted.place)
+        return wanted.replaced(**self.restored.start().options(database))
 
     def answer(self) -> None:
         self.restored.answer()

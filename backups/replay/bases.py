@@ -68,8 +68,8 @@ def _server(source: Source) -> str:
 
 
 def replayable(source: Source) -> bool:
-    """Whether it has, or could have, a log to replay."""
-    return bool(_server(source))
+    """Whether it has, or could have, a log to replay. A whole server is a base only: wanted is a database."""
+    return bool(_server(source)) and not source.build().whole_server
 
 
 def _bases(source: Source, *, same: bool) -> list[tuple[Base, Set, Source]]:
@@ -89,7 +89,17 @@ def _bases(source: Source, *, same: bool) -> list[tuple[Base, Set, Source]]:
         taken = datetime.fromisoformat(told.get("taken") or told["to"])
         began = datetime.fromisoformat(told["from"])
         name, rank = f"{one.identifier}/{source.name}", RANK[one.level]
-        base = Base(name, taken, begin, size, engine.whole_server, ready, began=began, rank=rank)
+        base = Base(
+            name,
+            taken,
+            begin,
+            size,
+            engine.whole_server,
+            ready,
+            began=began,
+            rank=rank,
+            dated=source.engine == "postgresql_physical",
+        )
         found.append((base, one, source))
     return found
 

@@ -33,6 +33,8 @@ class Base:
     ready: Position | None = None
     incarnation: str = ""
     began: datetime | None = None
+    # Its server writes the time of each commit into its log, and is stopped by that.
+    dated: bool = False
     # The better of two that cost the same: how well its copies are known.
     rank: int = 0
 
@@ -75,6 +77,10 @@ class Plan:
     log_bytes: int
     seconds: float
     measured: bool
+
+    @property
+    def by_commit_times(self) -> bool:
+        return self.base.dated
 
     @property
     def encrypted(self) -> bool:
@@ -208,6 +214,8 @@ def _plan(target: Target, way: Way, rates: Rates) -> Plan | None:
         stop = earlier[-1].position if earlier else way.base.position
         surely, atmost = (earlier[-1].at if earlier else way.base.began or way.base.taken), moment
         through = later.position if later else None
+        if way.base.dated:
+            surely = moment
         if way.base.ready is not None and not _is_before(way, way.base.ready, stop):
             return None
     used = _used(way, stop if target.moment is None or not way.base.physical else through or stop)

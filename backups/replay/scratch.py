@@ -63,7 +63,7 @@ def as_of(  # noqa: PLR0913 - all are told apart by their types
     with ExitStack() as stack:
         directory = stack.enter_context(held_directory(Path(settings.STATE_DIR) / "scratch", "proof-"))
         files: list[Path] = []
-        if plan.log_bytes and known.stream is not None:
+        if plan.segments and (plan.log_bytes or plan.by_commit_times) and known.stream is not None:
             with step(_("fetch the log"), f"{plan.base.position} – {plan.stop}"):
                 files = _fetched(context, known.stream, plan, directory, identities)
         began = time.monotonic()
@@ -75,7 +75,9 @@ def as_of(  # noqa: PLR0913 - all are told apart by their types
         })  # fmt: skip
         if files:
             with step(_("replay the log"), f"{plan.base.position} – {plan.stop}"):
-                _replay(context, made, plan, files)
+                _replay(context, made, plan, files, known.source.build())
+        elif plan.base.physical:
+            made.place = place.inside(known.source.build())
         yield made
 
 
@@ -96,10 +98,19 @@ def _fetched(
         ) from error
 
 
-def _replay(context: JobContext, made: AsOf, plan: Plan, files: Sequence[Path]) -> None:
+def _replay(context: JobContext, made: AsOf, plan: Plan, files: Sequence[Path], wanted: Engine) -> None:
     began = time.monotonic()
-    done = statements.replay(context, made.place, files, plan.base.position, plan.stop)
-    made.reached, made.transactions, made.left_out = done.reached, done.transactions, done.left_out
+    if plan.by_commit_times:
+        # The server's own times of the commits decide; the log only has to reach as far.
+        stop = plan.through or plan.stop
+        made.transactions = made.place.replay_files(files, stop, plan.target.moment)
+        made.reached, made.place = stop, made.place.inside(wanted)
+    else:
+        if plan.base.physical:
+            made.place = made.place.inside(wanted)
+        whole = plan.base.physical
+        done = statements.replay(context, made.place, files, plan.base.position, plan.stop, whole=whole)
+        made.reached, made.transactions, made.left_out = done.reached, done.transactions, done.left_out
     made.measured |= {"log_bytes": float(plan.log_bytes), "log_seconds": time.monotonic() - began}
 
 

@@ -30,13 +30,24 @@ class Replayed:
     left_out: int
 
 
-def replay(
-    context: JobContext, place: Engine, files: Sequence[Path], begin: Position, stop: Position
+def replay(  # noqa: PLR0913 - all are told apart by their types
+    context: JobContext,
+    place: Engine,
+    files: Sequence[Path],
+    begin: Position,
+    stop: Position,
+    *,
+    whole: bool = False,
 ) -> Replayed:
-    """Everything from `begin` up to `stop`, in the order of commit. Raises OperationFailed; the place is of no use then."""
+    """Everything from `begin` up to `stop`, in the order of commit. `whole`: of every database, onto a place that holds the whole server.
+
+    Raises OperationFailed; the place is of no use then.
+    """
     log = place.statement_log()
     if log is None:
         raise OperationFailed(_("Onto this kind of source no log can be replayed."), permanent=True)
+    if whole:
+        log.database = None
     context.phase(_("reading the log"), f"{begin} – {stop}")
     way = pieces.cut(files, begin, stop, log.database)
     if way.pieces:

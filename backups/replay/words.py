@@ -51,6 +51,10 @@ def exactness(plan: Plan, zone: ZoneInfo) -> str:
         ) % {"stop": plan.stop}
     if plan.surely is None or plan.atmost is None:
         return ""
+    if plan.by_commit_times:
+        return _(
+            "Everything committed up to %(moment)s is in it, and nothing after it, by the server's own clock."
+        ) % {"moment": told(plan.target.moment, zone)}
     seconds = (plan.atmost - plan.surely).total_seconds()
     return _(
         "Everything committed before %(surely)s is in it, and nothing of after %(atmost)s. What was committed in the"
