@@ -83,7 +83,9 @@ def test_moments_equal_the_record_of_the_writer(archive: PostgresqlArchive, tmp_
             as_of(Quiet(), known, plan, copy, identities=[archive.identity]) as there,
             connected(address_of(there.place.options)) as connection,
         ):
-            ids = [row[0] for row in connection.execute("SELECT id FROM public.orders ORDER BY id").fetchall()]
+            ids = [
+                row[0] for row in connection.execute("SELECT id FROM public.orders ORDER BY id").fetchall()
+            ]
             ((value,),) = connection.execute("SELECT value FROM public.totals").fetchall()
         assert ids == list(range(1, value + 1))
         least = sum(1 for at in writer.acknowledged if at < moment)
