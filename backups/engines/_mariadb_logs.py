@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from backups.engines import _mariadb_log_findings as findings
@@ -28,11 +29,16 @@ LOWEST_ID = 1 << 31
 class MariaDbLogs(LogSource):
     """Needs REPLICATION SLAVE and BINLOG MONITOR (before 10.5: REPLICATION CLIENT)."""
 
-    def __init__(self, login: Login, database: str, token: str) -> None:
-        self._login, self._database = login, database
+    def __init__(self, login: Callable[[], Login], database: str, token: str) -> None:
+        # Asked for when it is needed: to read an archive on the worst day, nobody has the password of a dead server.
+        self._login_of, self._database = login, database
         digest = hashlib.sha256(token.encode()).digest()
         # A server ends the connection of a replica when another one comes with the same id.
         self._replica = LOWEST_ID + int.from_bytes(digest[:4], "big") % (LOWEST_ID - 1)
+
+    @cached_property
+    def _login(self) -> Login:
+        return self._login_of()
 
     def preflight(self) -> list[Finding]:
         with connected(self._login) as connection:

@@ -150,7 +150,7 @@ class Plugin(Engine):
         )
 
     def logs(self, token: str) -> MariaDbLogs:
-        return MariaDbLogs(self._login, self.options["database"], token)
+        return MariaDbLogs(lambda: self._login, self.options["database"], token)
 
     def witness(self) -> Witness:
         with self._catalog() as catalog:

@@ -1,7 +1,7 @@
 """`make bench`: each pair is run in turn, five times after one run that does not count. Prints Markdown.
 
 Everything is stored in memory (/dev/shm), so that the pipeline is measured and not the disk; sources are in the
-page cache. `--only mariadb|postgresql|files|increments|memory|rows` and `--megabytes N`, `--runs N` make it shorter.
+page cache. `--only mariadb|postgresql|files|increments|memory|rebuild|rows|loss` and `--megabytes N`, `--runs N` make it shorter.
 """
 
 import argparse
@@ -220,8 +220,33 @@ def rebuild(bench: Bench, stack: ExitStack) -> None:
         say(text)
 
 
+def loss(bench: Bench, stack: ExitStack) -> None:
+    """Servers that die with their disks under load, --rounds of each; every round has to keep what is promised."""
+    from statistics import median
+
+    from tests.bench.loss import run
+
+    say("\n### Nothing lost that was promised\n")
+    say(
+        "| engine, what died | rounds | transactions | lost | longest tail s | recovery s (median) |\n|---|---|---|---|---|---|"
+    )
+    for engine in ("mariadb", "postgresql"):
+        code, found = run(engine, bench.options.rounds)
+        for kind, one in sorted(found.items()):
+            figures = (
+                len(one.lost),
+                sum(one.acknowledged),
+                sum(one.lost),
+                max(one.tails),
+                median(one.seconds),
+            )
+            say(f"| {engine}, {kind} | {' | '.join(f'{figure:,}' for figure in figures)} |")
+        if code:
+            raise SystemExit(f"A round of {engine} did not keep the promise: see above.")
+
+
 CASES = {
-    "mariadb": mariadb, "postgresql": postgresql, "files": files, "increments": increments, "memory": memory, "rebuild": rebuild, "rows": rows}  # fmt: skip
+    "mariadb": mariadb, "postgresql": postgresql, "files": files, "increments": increments, "memory": memory, "rebuild": rebuild, "rows": rows, "loss": loss}  # fmt: skip
 
 
 def main() -> None:
@@ -232,6 +257,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--sets", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=50)
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "drcenter.settings")
     import django
