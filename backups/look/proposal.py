@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backups import engines
-from backups.engines.base import Finding
+from backups.engines.base import Engine, Finding
+from backups.look.critical import proposed
 from backups.models.plan import Tier
 from drcenter.errors import OperationFailed
 from drcenter.secrets import Secret
@@ -62,14 +63,25 @@ class ProposedSource:
             self.target = engine.target
             try:
                 found = engine.inspect()
+                self._propose_critical(engine)
             except OperationFailed as problem:
                 self.problem = problem
                 return
         self.size, self.findings = found.size, tuple(found.findings)
 
+    def _propose_critical(self, engine: Engine) -> None:
+        """So that "critical tables every 6 hours" has something to take. What somebody has named stays."""
+        if engine.by_table and "critical_tables" in engine.options and not engine.options["critical_tables"]:
+            self.options["critical_tables"] = proposed(engine.tables())
+
+    @property
+    def critical_tables(self) -> list[str]:
+        return list(self.options.get("critical_tables") or [])
+
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "critical_tables": self.critical_tables,
             "engine": self.engine,
             "tier": str(self.tier),
             "target": self.target,

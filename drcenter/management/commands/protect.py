@@ -173,6 +173,9 @@ class Command(BaseCommand):
         write(f"  {source.name} ({source.tier.label}): {source.target}, {sizes.size(source.size)}{state}")
         if source.reason:
             write(f"    {source.reason}")
+        if source.critical_tables and is_new:
+            names = ", ".join(source.critical_tables)
+            write("    " + _("critical tables, by their names: {names}").format(names=names))
         for finding in source.findings:
             write((style.ERROR if finding.caps else style.NOTICE)(f"    ! {finding.message}"))
             if finding.hint:

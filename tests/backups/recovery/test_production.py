@@ -284,3 +284,14 @@ def test_details_that_somebody_replaced_are_not_believed(scene: Scene, key, trac
     assert scene.everything() == damaged
     assert scene.said == []
     assert Copy.objects.get(pk=scene.copy.pk).state == Copy.State.DAMAGED
+
+
+def test_a_critical_table_that_the_set_does_not_have_is_told_and_fails_nothing(scene: Scene) -> None:
+    before = scene.everything()
+    scene.damage()
+    scene.database.options = {**scene.database.options, "critical_tables": ["made_later"]}
+    scene.database.save()
+    recovery = scene.over()
+    assert recovery.state == Recovery.State.SUCCEEDED, recovery.message
+    assert "made_later is named as critical in database, and is not in the set" in recovery.message
+    assert scene.everything() == before
