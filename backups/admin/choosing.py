@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
@@ -16,6 +17,7 @@ from backups.rows.merge import Kind
 from backups.rows.results import CHILD, PARENT, Held, Table
 from backups.rows.values import shown
 from drcenter import permissions
+from drcenter.audit.record import record
 from drcenter.errors import OperationFailed
 from drcenter.panel.acts import ActPage
 from drcenter.panel.look import Notice, Tone
@@ -74,6 +76,13 @@ class ChooseRows(ActPage):
         if not compare.place_of(self.row).exists():
             messages.error(request, _("This comparison has no result (any more)."))
             return HttpResponseRedirect(address(self.row))
+        with transaction.atomic():
+            asked = {
+                name: request.GET[name]
+                for name in ("kind", "where", "after", "format")
+                if name in request.GET
+            }
+            record(self.actor, "backups.rows.seen", self.row, asked=asked)
         if request.GET.get("format") == "csv":
             return cast(HttpResponse, self._csv())
         return super().get(request, pk)

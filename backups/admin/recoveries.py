@@ -15,7 +15,7 @@ from backups.admin import checklist, planned, rewinds
 from backups.admin.approvals import Approve, BreakGlass, Refuse, Review
 from backups.admin.beginning import Begin, PlanAgain, Resume, Undo
 from backups.admin.verdicts import recovery_verdict
-from backups.models import Recovery
+from backups.models import Recovery, RowChange
 from backups.recovery import beside, contents
 from drcenter.errors import OperationFailed
 from drcenter.jobs.admin import cancel_button, outcome
@@ -102,11 +102,17 @@ def _facts(row: Recovery) -> list[Fact]:
         Fact(_("requested by"), row.requested_by),
         Fact(_("requested at"), words.when(row.created_at)),
         Fact(_("reason"), row.reason),
+        Fact(_("statements"), Link(str(change), address(change)) if (change := _rows_of(row)) else None),
         Fact(_("digest of the plan"), contents.fingerprint(row.digest) if row.digest else "", code=True),
         Fact(_("took"), words.duration(took)),
         Fact(_("job"), Link(str(row.job), address(row.job)) if row.job else None),
     ]
     return [fact for fact in facts if fact.value not in (None, "", words.NOTHING)]
+
+
+def _rows_of(row: Recovery) -> RowChange | None:
+    """The statements of a recovery of rows: whoever approves it reads them there."""
+    return RowChange.objects.filter(recovery=row).select_related("comparison__copy__set__system").first()
 
 
 def _tables(row: Recovery) -> list[Table]:

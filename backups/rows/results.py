@@ -244,6 +244,8 @@ def changed(path: Path, *, fresh: bool = False) -> Iterator[Rows]:
         connection.execute("PRAGMA temp_store=FILE")
         connection.create_function("drc_number", 1, number, deterministic=True)
         if fresh:
+            # Pages are read while a job writes.
+            connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(SCHEMA)
         rows = Rows(connection)
         yield rows

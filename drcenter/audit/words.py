@@ -77,6 +77,7 @@ ACTIONS = {
     "backups.rows.failed": gettext_noop("putting rows back failed"),
     "backups.rows.planned": gettext_noop("statements for rows written down"),
     "backups.rows.refused": gettext_noop("putting rows back refused"),
+    "backups.rows.seen": gettext_noop("rows looked at"),
     "backups.rows.unknown": gettext_noop("outcome of putting rows back unknown"),
     "rows.choose": gettext_noop("rows to be chosen"),
     "rows.request": gettext_noop("putting rows back to be asked for"),

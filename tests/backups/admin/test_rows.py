@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from backups.models import Recovery, RowChange
 from backups.rows import apply, compare, expire
+from drcenter.audit.models import Entry
 from tests.backups.approving import second
 from tests.backups.taking import quick
 from tests.cast import PASSWORD, person
@@ -48,6 +49,8 @@ def test_values_are_only_for_those_who_may_see_rows(client, found) -> None:
     text = client.get(page(found, "choose")).content.decode()
     assert "of today" in text
     assert "&lt;b&gt;x&lt;/b&gt;" in text
+    seen = Entry.objects.get(action="backups.rows.seen")
+    assert (seen.actor, "of today" in str(seen.facts)) == ("carl", False)
     assert client.post(page(found, "choose"), {"act": "all"}).status_code == 403
 
 
@@ -73,6 +76,7 @@ def test_choose_plan_ask(client, ground, found) -> None:
     assert (recovery.state, recovery.kind, recovery.requested_user.username) == ("planned", "rows", "otto")
     plan = client.get(page(recovery, "change")).content.decode()
     assert "orders: 1 INSERT" in plan
+    assert page(change, "change") in plan
     client.force_login(second())
     assert client.get(page(change, "statements")).status_code in {200, 403}
 
