@@ -8,9 +8,10 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from backups import exposed, exposure_words, needs_proof
-from backups.models import Copy, Plan, Set
+from backups.models import Approval, Copy, Plan, Set
 from backups.models.level import at_least
 from backups.places import safekeeping
+from backups.recovery import break_glass
 from backups.schedule import overdue
 from drcenter.jobs.models import OPEN
 from drcenter.systems.models import System
@@ -34,6 +35,17 @@ def report(now: datetime) -> dict[str, Any]:
         "ok": bool(systems) and all(system["ok"] for system in systems),
         "reason": reason,
         "systems": systems,
+        "unreviewed": [_unreviewed(one) for one in break_glass.unreviewed()],
+    }
+
+
+def _unreviewed(one: Approval) -> dict[str, Any]:
+    """A break-glass that nobody has looked at yet."""
+    return {
+        "recovery": one.recovery_id,
+        "by": one.by,
+        "reason": one.reason,
+        "due_at": one.review_due_at.isoformat() if one.review_due_at else None,
     }
 
 

@@ -17,6 +17,7 @@ from drcenter.panel import words
 from drcenter.panel.look import Button, Fact, Link, Notice, Table, Tone, Verdict
 from drcenter.panel.pages import address
 from drcenter.permissions import may
+from drcenter.stored import shown
 
 PLANNED = (Recovery.State.PLANNED, Recovery.State.APPROVED)
 
@@ -25,7 +26,7 @@ def about(row: Recovery) -> list[Fact]:
     """What, where, from when, who, why: the first things that somebody who approves has to read."""
     one = row.copy.set
     hosts = sorted({str(source["host"]) for source in row.plan.get("sources", {}).values()})
-    targets = [f"{name}: {source['target']}" for name, source in row.plan.get("sources", {}).items()]
+    targets = [f"{name}: {shown(source['target'])}" for name, source in row.plan.get("sources", {}).items()]
     facts = [
         Fact(_("system"), one.system.name),
         Fact(_("host"), ", ".join(hosts), code=True),
@@ -54,7 +55,11 @@ def lost_notice(row: Recovery) -> list[Notice]:
         return []
     return [
         Notice(
-            _("What was written since then is lost: %(ago)s.") % {"ago": words.ago(moment)},
+            _("What was written after %(moment)s (%(ago)s) is lost.")
+            % {
+                "moment": date_format(timezone.localtime(moment), "DATETIME_FORMAT"),
+                "ago": words.ago(moment),
+            },
             _("The safety backup is the only way back to it.")
             if not row.skip_safety
             else _("There is NO safety backup: nothing leads back to it."),

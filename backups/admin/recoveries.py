@@ -127,7 +127,9 @@ def _tables(row: Recovery) -> list[Table]:
         )
     if row.steps:
         columns = [_("step"), _("where"), _("took"), _("result"), _("message")]
-        tables.append(Table(_("steps"), columns, [_step(step, times) for step, times in folded(row.steps)]))
+        tables.append(
+            Table(_("steps"), columns, [_step(step, row, times) for step, times in folded(row.steps)])
+        )
     if row.differences:
         tables.append(Table(_("differences"), [_("what differs")], [[text] for text in row.differences]))
     if row.counts:
@@ -158,10 +160,12 @@ def folded(steps: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
     return found
 
 
-def _step(step: dict[str, Any], times: int = 1) -> list[Any]:
+def _step(step: dict[str, Any], row: Recovery, times: int = 1) -> list[Any]:
     good = step.get("ok")
     verdict = Verdict(_("done"), Tone.GOOD, "check") if good else Verdict(_("failed"), Tone.BAD, "close")
-    if good is None:
+    if good is None and row.state != Recovery.State.RUNNING:
+        verdict = Verdict(_("broken off"), Tone.BAD, "heart_broken")
+    elif good is None:
         verdict = Verdict(_("running"), Tone.BUSY, "progress_activity")
     if times > 1:
         verdict = replace(

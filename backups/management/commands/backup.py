@@ -234,6 +234,9 @@ class Command(BaseCommand):
             for one in system["exposure"]:
                 if one["ok"] is not None:
                     self.stdout.write(exposure_words.line(one, system["system"]))
+        for one in found["unreviewed"]:
+            text = _("Not reviewed yet: the break-glass of recovery %(number)d, by %(name)s.")
+            self.stdout.write(f"ATTN {text % {'number': one['recovery'], 'name': one['by']}}")
 
     def _verify(self, options: dict[str, Any]) -> int:
         if bool(options["set"]) == options["all"]:

@@ -2,7 +2,7 @@
 
 import pyrage
 from django.conf import settings
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -14,6 +14,8 @@ from drcenter.management.demo import places
 
 ACTOR = "demo"
 USER = "admin"
+# Approves what the first one asks for: nobody approves their own.
+SECOND = "second"
 KEY_NAME = "demonstration only"
 
 
@@ -32,16 +34,26 @@ def prepare_database() -> None:
 
 def login() -> tuple[str, str]:
     """Name and password of the panel's user; the password is made once and kept."""
-    password = places.secret("password")
+    return _user(USER, "password", is_superuser=True)
+
+
+def second_login() -> tuple[str, str]:
+    """Of the second person: they may look, and approve what the first one restores over production."""
+    login = _user(SECOND, "second-password")
+    user = User.objects.get(username=SECOND)
+    user.groups.add(*Group.objects.filter(role__key="approver"))
+    return login
+
+
+def _user(name: str, secret: str, **flags: bool) -> tuple[str, str]:
+    password = places.secret(secret)
     with transaction.atomic():
-        user, is_new = get_user_model().objects.get_or_create(
-            username=USER, defaults={"is_staff": True, "is_superuser": True}
-        )
+        user, is_new = User.objects.get_or_create(username=name, defaults={"is_staff": True, **flags})
         if not user.check_password(password):
             user.set_password(password)
             user.save()
             record(ACTOR, "demo.login", user, new=is_new)
-    return USER, password
+    return name, password
 
 
 def drill_identity() -> str:

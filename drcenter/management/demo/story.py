@@ -63,6 +63,7 @@ def _build(story: Story, stack: ExitStack) -> None:
     with story.steps.step(_("Prepare the panel's database in {place}").format(place=settings.STATE_DIR)):
         ground.prepare_database()
         ground.login()
+        ground.second_login()
     with story.steps.step(_("A Laravel application on SQLite")) as remarks:
         story.systems += _laravel(remarks)
     for name, place in (
@@ -149,6 +150,9 @@ def _show(story: Story, home: house.House) -> None:
     write("")
     write(_("The panel:  {address}").format(address=home.address))
     write(_("Login:      {user} / {password}").format(user=user, password=password))
+    second, other = ground.second_login()
+    write(_("Approves:   {user} / {password}  (restores over production need a second person)").format(
+        user=second, password=other))  # fmt: skip
     write("")
     write(
         _("WARNING: the identity that can read these backups lies beside them, in {place}.").format(

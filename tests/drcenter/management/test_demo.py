@@ -43,6 +43,18 @@ def test_a_server_that_is_not_installed_is_one_line() -> None:
     assert told.systems == []
 
 
+@pytest.mark.django_db
+def test_the_second_person_of_the_demonstration_may_approve_and_nothing_else() -> None:
+    from django.contrib.auth.models import User
+
+    first, second = ground.login(), ground.second_login()
+    assert first != second and ground.second_login() == second
+    user = User.objects.get(username=second[0])
+    assert user.check_password(second[1]) and user.is_staff and not user.is_superuser
+    assert user.has_perm("backups.approve_recovery") and user.has_perm("backups.view_recovery")
+    assert not user.has_perm("backups.restore_production")
+
+
 def test_a_server_that_does_not_start_is_a_failure() -> None:
     lines: list[str] = []
     with pytest.raises(OperationFailed, match="disk full"), ExitStack() as stack:
