@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from backups.checklist import conduct
-from backups.models import Recovery
+from backups.models import Drill, Recovery
 from drcenter.panel.acts import ActPage
 from drcenter.panel.pages import address
 from drcenter.systems.control import controls
@@ -39,6 +39,8 @@ def paths(plan, copy, running_job) -> list[str]:
     found += [f"/admin/backups/source/add/?engine={name}" for name in ADDED]
     found += ["/admin/backups/destination/add/?kind=local"]
     found += [address(plan, "retention"), "/account/factors/"]
+    found += [f"/admin/backups/drillcheck/add/?kind={kind}" for kind in ("laravel", "http", "row_counts")]
+    found += [address(Drill.objects.get(), "evidence")]
     found += [f"/admin/systems/halt/add/?kind={name}" for name in controls()]
     found += [f"/admin/incidents/preparedaction/add/?kind={name}" for name in actions()]
     return [*found, f"{address(copy, 'production')}?source={source.pk}"]

@@ -42,7 +42,7 @@ def test_check_tries_everything_and_leaves_nothing(state: Path) -> None:
     assert process.returncode == 0, text
     assert time.monotonic() - began < 170
     assert text.count("proven,") == 3, text
-    assert len(re.findall(r"^✓ +\d+\.\d s  ", text, re.MULTILINE)) == 11, text
+    assert len(re.findall(r"^✓ +\d+\.\d s  ", text, re.MULTILINE)) == 14, text
     assert "All of it works" in text
     assert processes_that_name(state) == []
 

@@ -6,7 +6,19 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from backups.models import Copy, LogIncarnation, LogPlace, LogStream, Profile, Recovery, Set, Verification
+from backups.models import (
+    Copy,
+    Drill,
+    DrillCheck,
+    DrillSchedule,
+    LogIncarnation,
+    LogPlace,
+    LogStream,
+    Profile,
+    Recovery,
+    Set,
+    Verification,
+)
 from drcenter.audit.models import Entry
 from drcenter.audit.record import record
 from drcenter.jobs.models import Job, Line
@@ -24,6 +36,19 @@ def full(taken, copy, plan, key, running_job):
         copy=copy, place="production", state="down", requested_by=EVIL, message=EVIL,
         steps=[{"step": EVIL, "ok": False}], counts={"database": {"orders": 3}},
     )  # fmt: skip
+    rehearsed = Recovery.objects.create(
+        copy=copy, mode="drill", place="scratch", state="failed", requested_by=EVIL
+    )
+    Drill.objects.create(
+        system=plan.system, set=taken, recovery=rehearsed, outcome="failed", requested_by=EVIL, message=EVIL, hint=EVIL,
+        checks=[{"check": EVIL, "kind": "sql", "ok": False, "message": EVIL, "seconds": 1}], reservations=[EVIL],
+        sources={"database": {"restore_seconds": 1, "compare_seconds": 2, "moment": "2026-11-20T02:00:00+00:00"}},
+        classes=[{"class": "critical", "takes_seconds": 3, "rto_seconds": 2, "lost_seconds": 9, "rpo_seconds": None}],
+        machine_seconds=3, lost_seconds=9, evidence=EVIL, signature="AA==", signing_key="0", evidence_sha256="0",
+    )  # fmt: skip
+    DrillSchedule.objects.create(system=plan.system)
+    options = {"source": EVIL, "query": EVIL, "comparison": "equal", "expected": EVIL}
+    DrillCheck.objects.create(system=plan.system, name=EVIL, kind="sql", options=options)
     Line.objects.create(job=running_job, text=EVIL)
     with transaction.atomic():
         record(EVIL, "test", taken, note=EVIL)
