@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from backups.models import Recovery, Set, Source
-from backups.replay import bases, moments, rewind, words
+from backups.recovery import identities
+from backups.replay import bases, moments, rewind, search, words
 from backups.replay.plan import Plan
 from backups.replay.point import Point, read_position
 from backups.shell import cli
@@ -27,6 +29,13 @@ KEEP_MINUTES = 30
 def add_arguments(act: ArgumentParser) -> None:
     act.add_argument("moment", nargs="?", help=_("on the clock of the system, as 2025-06-17 14:00:00"))
     act.add_argument("--position", help=_("up to this place in the log, as binlog.000012:4711"))
+    act.add_argument("--gtid", help=_("up to this transaction of MariaDB, and with it, as 0-1-4711"))
+    act.add_argument("--before-statement", metavar="TEXT",
+                     help=_("up to just before the transaction with this text, or with “delete shop.orders”; see --choose"))  # fmt: skip
+    act.add_argument(
+        "--choose", type=int, metavar="N", help=_("which of those that were found; 1 is the newest")
+    )
+    act.add_argument("--since", metavar="MOMENT", help=_("search from then on (default: a day ago)"))
     act.add_argument("--plan-only", action="store_true", help=_("show the plan, and do nothing"))
     act.add_argument("--keep-minutes", type=int, default=KEEP_MINUTES,
                      help=_("how long the scratch server stays to be looked at (default: 30)"))  # fmt: skip
@@ -45,8 +54,8 @@ class Wanted:
 def wanted(system: System, options: dict[str, Any]) -> Wanted:
     """Raises OperationFailed when no way leads there, CommandError for contradictions."""
     source = _source(system, options["source"])
-    point = _point(source, options)
     known = bases.of(source)
+    point = _point(source, known, options)
     return Wanted(source, point, known, rewind.plan_for(known, point))
 
 
@@ -63,22 +72,57 @@ def _source(system: System, named: list[str]) -> Source:
     raise cli.usage(text % {"known": known})
 
 
-def _point(source: Source, options: dict[str, Any]) -> Point:
-    given = [name for name in ("moment", "position") if options[name]]
+def _point(source: Source, known: bases.Known, options: dict[str, Any]) -> Point:
+    given = [name for name in ("moment", "position", "gtid", "before_statement") if options[name]]
     if len(given) != 1:
-        raise cli.usage(_("Say one thing: a moment, or --position."))
+        raise cli.usage(_("Say one thing: a moment, --position, --gtid or --before-statement."))
+    if given[0] in {"gtid", "before_statement"}:
+        return _searched(source, known, options)
     if options["position"]:
         try:
             read_position(options["position"])
         except ValueError:
             raise cli.usage(_("A position is written like binlog.000012:4711.")) from None
         return Point(source.pk, position=options["position"].strip(), words=options["position"])
-    zone = ZoneInfo(source.system.time_zone)
+    moment, zone = _read(source, options["moment"]), ZoneInfo(source.system.time_zone)
+    return Point(source.pk, moment=moment.isoformat(), words=words.told(moment, zone))
+
+
+def _read(source: Source, text: str) -> datetime:
     try:
-        moment = moments.read(options["moment"], zone, timezone.now())
+        return moments.read(text, ZoneInfo(source.system.time_zone), timezone.now())
     except OperationFailed as error:
         raise cli.usage(f"{error.message} {error.hint}".strip()) from None
-    return Point(source.pk, moment=moment.isoformat(), words=words.told(moment, zone))
+
+
+def _searched(source: Source, known: bases.Known, options: dict[str, Any]) -> Point:
+    """A place in the log that was searched for; the log is read for that, which may need the identity."""
+    encrypted = any(one.key.endswith(".age") for one in known.segments)
+    secret = cli.identity_from(options["identity_file"], encrypted=encrypted)
+    people = identities.parse(secret.reveal()) if secret else identities.for_drills()
+    if options["gtid"]:
+        found = search.gtid(known, options["gtid"], people)
+        return Point(source.pk, position=str(found.behind), words=options["gtid"])
+    since = _read(source, options["since"]) if options["since"] else timezone.now() - timedelta(days=1)
+    one = _chosen(search.statements(known, options["before_statement"], since, people), options, source)
+    return Point(source.pk, position=str(one.before), words=_("just before %(text)s") % {"text": one.text})
+
+
+def _chosen(found: list[search.Candidate], options: dict[str, Any], source: Source) -> search.Candidate:
+    if not found:
+        raise OperationFailed(
+            _("No transaction of that time has “%(text)s” in it.") % {"text": options["before_statement"]},
+            _("Say less of it, or search further back: --since."), permanent=True,
+        )  # fmt: skip
+    number = options["choose"] or (1 if len(found) == 1 else 0)
+    if 1 <= number <= len(found):
+        return found[number - 1]
+    zone = ZoneInfo(source.system.time_zone)
+    lines = [
+        f"  {at}. {words.told(one.at, zone)}  {one.before}  {one.gtid}  {one.text}"
+        for at, one in enumerate(found, 1)
+    ]
+    raise cli.usage("\n".join([_("Several fit. Say which one with --choose N:"), *lines]))
 
 
 def sentences(asked: Wanted) -> list[str]:

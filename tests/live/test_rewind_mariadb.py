@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connections
 
 from backups.engines._mariadb_connect import connected, execute, login_from
@@ -32,7 +32,7 @@ from drcenter.jobs.work import run_job
 from drcenter.process import Command, run
 from drcenter.secrets import Secret
 from tests.backups.scene import flip
-from tests.live.archived import SCHEMA, Archive, Quiet, Writer, expected, now
+from tests.live.archived import KEPT, SCHEMA, Archive, Quiet, Writer, expected, now
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MOMENTS = 4
@@ -195,6 +195,40 @@ def test_from_the_command_into_a_database_beside(scene: Scene, tmp_path, capsys)
     assert scene.plan.newest_good() != one
     assert str(one.identifier) not in [base.name.partition("/")[0] for base in bases.of(scene.source).bases]
     assert bases.rates().measured
+
+
+def test_just_before_a_statement_and_up_to_a_transaction(scene: Scene, tmp_path, capsys) -> None:
+    identity = tmp_path / "identity.txt"
+    identity.write_text(scene.identity.reveal())
+    usual = ["recover", "to-timestamp", "shop", "--plan-only", "--json", "--identity-file", str(identity)]
+    with pytest.raises(CommandError, match="Several fit") as several:
+        call_command(*usual, "--before-statement", f"delete {scene.name}.ORDERS")
+    assert f"delete {scene.name}.orders" in str(several.value)
+    with pytest.raises(CommandError, match="Several fit") as several:
+        call_command(*usual, "--before-statement", "delete  from `orders`")
+    # 1. 2026-… binlog.000003:4711  0-1-99  DELETE FROM orders WHERE id <= 7
+    line = str(several.value).splitlines()[5]
+    assert "DELETE FROM orders WHERE id <=" in line
+    deleted = int(line.rpartition(" ")[2])
+    call_command(*usual, "--before-statement", f"where id <= {deleted}")
+    stop = json.loads(capsys.readouterr().out)["stop"]
+    assert stop in line
+    gtid = line.split()[4]
+    call_command(*usual, "--gtid", gtid)
+    behind = json.loads(capsys.readouterr().out)["stop"]
+    for position, number in ((stop, deleted + KEPT - 1), (behind, deleted + KEPT)):
+        known, point = bases.of(scene.source), Point(scene.source.pk, position=position)
+        plan = rewind.plan_for(known, point)
+        people = identities.parse(scene.identity.reveal())
+        with (
+            as_of(Quiet(), known, plan, best_copy(known.based_on(plan)[0]), identities=people) as there,
+            connected(login_from(there.place.options), scene.name) as connection,
+        ):
+            assert held(lambda statement, connection=connection: execute(connection, statement)) == expected(
+                number
+            )
+    with pytest.raises(CommandError, match="No transaction of that time"):
+        call_command(*usual[:-3], "--identity-file", str(identity), "--before-statement", "TRUNCATE nothing")
 
 
 def test_a_look_ends_when_somebody_says_so(scene: Scene) -> None:

@@ -35,6 +35,7 @@ EPILOG = """
   manage.py recover rows --help                      deleted and changed rows of a table
   manage.py recover to-timestamp shop "2025-06-17 14:00:00" --plan-only
   manage.py recover to-timestamp shop "2025-06-17 14:00:00" --beside shop_at_two
+  manage.py recover to-timestamp shop --before-statement "DROP TABLE orders" --beside shop_before
   manage.py recover to-timestamp shop --position binlog.000012:4711 --production
   manage.py recover full shop --set 20260102T030405Z-1a2b3c4d-a1 --identity-file /media/key/identity.txt
 
