@@ -21,6 +21,7 @@ from backups.engines._mariadb_connect import (
     tool_names,
 )
 from backups.engines._mariadb_inspect import check_may_overwrite, look
+from backups.engines._mariadb_load import loader
 from backups.engines._mariadb_logs import MariaDbLogs
 from backups.engines._mariadb_replay import BinaryLog, login_options, write_client_file
 from backups.engines._mariadb_restore import (
@@ -100,6 +101,8 @@ class Plugin(Engine):
         self._created = False
         # Events of a copy beside the original that `finish` switched off.
         self._copy = False
+        # Nobody else works there, and nothing is lost when a load fails half-way.
+        self._scratch = False
         self._disabled: list[str] = []
         # Of a scratch place: the option file by which somebody on this machine signs in to it.
         self._client_file = ""
@@ -162,6 +165,8 @@ class Plugin(Engine):
         if part in {"accounts", "grants"}:
             adapted = for_copy if self._copy else str
             return statement_runner(self._login, self.options["database"], adapted)
+        if self._scratch and part == "database":
+            return loader(client_tool(), self._login, self.options["database"])
         return restore_command(client_tool(), self._login, self.options["database"])
 
     @contextlib.contextmanager
@@ -181,7 +186,9 @@ class Plugin(Engine):
     def _pointed_at(self, server: Server, password: Path) -> "Plugin":
         """This engine with the private server's login; the password in a file, since options hold references."""
         login = Login(server.host, server.port, server.user, server.password, server.socket)
-        return self.replaced(**login_options(login, password))
+        place = self.replaced(**login_options(login, password))
+        place._scratch = True
+        return place
 
     def beside(self, name: str) -> "Plugin":
         copy = self.replaced(database=name)

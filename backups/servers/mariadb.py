@@ -45,6 +45,8 @@ SETTINGS: Mapping[str, str] = {
     "local-infile": "OFF",
     "skip-slave-start": "ON",
 }
+# A scratch place is thrown away: what it loses in a crash, nobody misses.
+FORGETFUL = {"innodb-flush-log-at-trx-commit": "0", "innodb-doublewrite": "OFF"}
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def private_server(
         _install(place, user, settings or {})
         password = Secret(secrets.token_urlsafe(24))
         _write_init_file(place, password, user)
-        argv = _arguments(binary, place, sockets, binlog=binlog, settings=settings or {})
+        chosen = {**(FORGETFUL if alone else {}), **(settings or {})}
+        argv = _arguments(binary, place, sockets, binlog=binlog, settings=chosen)
         with _started(argv, place, sockets, password, user, alone=alone) as server:
             yield server
 

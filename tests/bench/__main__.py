@@ -1,7 +1,7 @@
 """`make bench`: each pair is run in turn, five times after one run that does not count. Prints Markdown.
 
 Everything is stored in memory (/dev/shm), so that the pipeline is measured and not the disk; sources are in the
-page cache. `--only mariadb|postgresql|files|increments|memory|rebuild|rows|loss` and `--megabytes N`, `--runs N` make it shorter.
+page cache. `--only mariadb|postgresql|files|increments|restore|memory|rebuild|rows|loss` and `--megabytes N`, `--runs N` make it shorter.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from typing import Any
 from tests.bench import data
 from tests.bench.increments import increments
 from tests.bench.measure import HEAD, Cost, Row, cost_of, ours, shell
+from tests.bench.restores import restores
 from tests.bench.rows import rows
 
 DEFAULT, THREE = "DR Center (level 2, the default)", "DR Center (level 3)"
@@ -25,6 +26,10 @@ SHELL = "zstd -3 -T2 -q | age -r {recipient} > {out}"
 
 class Bench:
     """Where things lie, how often they are run, and the pairing."""
+
+    @staticmethod
+    def say(text: str) -> None:
+        say(text)
 
     def __init__(self, options: argparse.Namespace, directory: Path, memory: Path) -> None:
         self.options, self.directory, self.memory = options, directory, memory
@@ -246,7 +251,7 @@ def loss(bench: Bench, stack: ExitStack) -> None:
 
 
 CASES = {
-    "mariadb": mariadb, "postgresql": postgresql, "files": files, "increments": increments, "memory": memory, "rebuild": rebuild, "rows": rows, "loss": loss}  # fmt: skip
+    "mariadb": mariadb, "postgresql": postgresql, "files": files, "increments": increments, "restore": restores, "memory": memory, "rebuild": rebuild, "rows": rows, "loss": loss}  # fmt: skip
 
 
 def main() -> None:

@@ -114,20 +114,24 @@ def _row(spec, key, stored) -> Part:
 
 
 def _restore(scratch, copy, row) -> None:
-    consumer = scratch.consumer(row.name, row.suffix)
     with copy.plain(row.key) as plain:
-        if not isinstance(consumer, Command):
-            consumer(plain)
-            return
-        with start(consumer, stdin=-1) as child:
-            try:
-                for block in consumer.input(iter(lambda: plain.read(1 << 20), b"")):
-                    write_all(child.stdin, block)
-            except BrokenPipeError:
-                if not consumer.stops_early:
-                    raise
-            child.stdin.close()
-            child.wait_good()
+        feed(scratch.consumer(row.name, row.suffix), plain)
+
+
+def feed(consumer, plain) -> None:
+    """All of `plain` into what takes a part back."""
+    if not isinstance(consumer, Command):
+        consumer(plain)
+        return
+    with start(consumer, stdin=-1) as child:
+        try:
+            for block in consumer.input(iter(lambda: plain.read(1 << 20), b"")):
+                write_all(child.stdin, block)
+        except BrokenPipeError:
+            if not consumer.stops_early:
+                raise
+        child.stdin.close()
+        child.wait_good()
 
 
 if __name__ == "__main__":
