@@ -117,7 +117,8 @@ class Drill(models.Model):
         SKIPPED = "skipped", _("skipped")
         CANCELLED = "cancelled", _("cancelled")
 
-    system = models.ForeignKey(System, models.PROTECT, related_name="drills", verbose_name=_("system"))
+    # One with evidence keeps its system by its set; one that was skipped goes with it.
+    system = models.ForeignKey(System, models.CASCADE, related_name="drills", verbose_name=_("system"))
     recovery = models.OneToOneField(
         Recovery, models.PROTECT, null=True, blank=True, related_name="drill", verbose_name=_("recovery")
     )
