@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+from django.utils import timezone
 
 from backups.engines._mariadb_accounts import Accounts
 from backups.engines._mariadb_catalog import Catalog
@@ -175,6 +176,7 @@ class PhysicalBackup(Snapshot):
     def _look(self, block: bytes | bytearray) -> bool:
         text = self._tail + block
         if found := PLACE.search(text):
+            self.taken_at = timezone.now()
             self._place = {"file": found[1].decode(errors="replace"), "position": int(found[2])}
             if found[3]:
                 self._place["gtid"] = found[3].decode()

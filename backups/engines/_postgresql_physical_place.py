@@ -35,6 +35,7 @@ class Place:
         self._server: Recovered | None = None
         self._made = False
         self._until: dict[str, str] = {}
+        self._stop: Stop | None = None
 
     def make(self) -> None:
         """An empty directory, whose data the server's user owns. Raises OperationFailed."""
@@ -109,6 +110,7 @@ class Place:
             "recovery_target_lsn": found.lsn, "recovery_target_inclusive": "on",
             "recovery_target_timeline": str(found.timeline),
         }  # fmt: skip
+        self._stop = found
         return found
 
     def start(self) -> Recovered:
@@ -122,6 +124,8 @@ class Place:
                     carried={name: str(int(settings[name])) for name in CARRIED if name in settings},
                 )
             )  # fmt: skip
+            if self._stop is not None:
+                replaying.require_reached(self.data, self._stop)
         return self._server
 
     def _moment(self, about: Mapping[str, Any]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from django.utils import timezone
 
 from backups.engines import _postgresql_moment as moments
 from backups.engines import _postgresql_wal as wal
@@ -177,6 +178,7 @@ class BaseBackup(Snapshot):
             log = Log(self._address, self._known, self._work / "pg_wal", self._place)
             for attempt in range(ATTEMPTS):
                 self._open()
+                self.taken_at = timezone.now()
                 end = self._mark()
                 found = log.until(end)
                 self._moment = (

@@ -17,6 +17,8 @@ from drcenter.errors import OperationFailed
 from drcenter.process import Command, run
 
 SECONDS = 6 * 3600
+# A commit's own record, or a page; larger ones at the very end of an archive are told as a hole.
+LARGEST_RECORD = 1 << 16
 RECORD = re.compile(r"^rmgr: (?P<kind>\w+) .*?, lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),.*? desc: (?P<what>.*)$")
 TIME = re.compile(r"^COMMIT(?:_PREPARED \d+:)? (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) UTC")
 
@@ -118,11 +120,20 @@ class _Log:
             f"--timeline={self._timeline_of(begin // self.size)}", f"--start={wal.text(begin)}",
             f"--end={wal.text(end)}", *((f"--rmgr={kind}",) if kind else ()),
         )  # fmt: skip
-        # It fails at the first record that is not whole: that is where the log ends.
         finished = run(Command(argv, env={"TZ": "UTC", "LC_ALL": "C"}), timeout=SECONDS, check=False)
+        last = begin
         for text in finished.stdout.decode(errors="replace").splitlines():
             if found := RECORD.match(text):
-                yield _Record(wal.number(found["lsn"]), found["what"])
+                last = wal.number(found["lsn"])
+                yield _Record(last, found["what"])
+        # The last record of the archive may not be whole, and is none then. Anything else is a hole.
+        if finished.code != 0 and end - last > LARGEST_RECORD:
+            raise OperationFailed(
+                f"The archived log cannot be read behind {wal.text(last)}, and goes on to {wal.text(end)}:"
+                f" {finished.stderr[-300:]}",
+                "Another destination may have it whole: verify the stream's segments.",
+                permanent=True,
+            )
 
     def _timeline_of(self, segment: int) -> int:
         """The newest timeline that has this file."""
@@ -133,4 +144,15 @@ class _Log:
             f"The archived log has no {wal.name_of(self.timeline, segment, self.size)}.",
             "Bring the segments that are missing.",
             permanent=True,
+        )
+
+
+def require_reached(data: Path, stop: Stop) -> None:
+    """Raises OperationFailed when the server, which has recovered, began its own timeline before the stop."""
+    histories = sorted((data / "pg_wal").glob("*.history"))
+    left = wal.switched_at(histories[-1].read_text(errors="replace"), stop.timeline) if histories else None
+    if left is None or left < wal.number(stop.lsn):
+        raise OperationFailed(
+            f"The server replayed the log to {wal.text(left or 0)}, not to {stop.lsn}.",
+            "Look at the log of the job; verify the stream's segments.",
         )

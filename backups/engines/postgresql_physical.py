@@ -99,8 +99,11 @@ class Plugin(Engine):
 
     @property
     def server(self) -> str:
-        address = self._address
-        return f"postgresql {address.host}:{address.port}"
+        """Without the password where that can be: what is archived has to be found when it is gone, too."""
+        if self.options["url"]:
+            address = self._address
+            return f"postgresql {address.host}:{address.port}"
+        return f"postgresql {self.options['host'] or 'localhost'}:{self.options['port'] or 5432}"
 
     def log_positions(self, position: Mapping[str, Any]) -> tuple[LogPosition, LogPosition | None] | None:
         if not position.get("file"):
@@ -190,6 +193,9 @@ class Plugin(Engine):
         return self.restored.replay(files, (stop.log, stop.offset), moment).transactions
 
     def inside(self, wanted: Engine) -> Engine:
+        if isinstance(wanted, Plugin):
+            self.restored.start()
+            return self
         database = str(wanted.place)
         return wanted.replaced(**self.restored.start().options(database))
 
