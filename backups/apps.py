@@ -107,7 +107,9 @@ class BackupsConfig(AppConfig):
         register_tick("backups.drills_overdue", calendar.watch_age)
 
     def _logs(self) -> None:
-        from backups.logs import watch
-        from drcenter.jobs.registry import register_tick
+        from backups.logs import keep, watch
+        from drcenter.jobs.registry import register_kind, register_tick
 
+        register_kind(keep.KIND, keep.prune_job)
         register_tick("backups.logs", watch.watch_streams)
+        register_tick("backups.logs.prune", keep.ask_due)

@@ -200,6 +200,20 @@ def from_the_beginning(ordered: Sequence[Segment], way: Sequence[Segment]) -> li
     return [*reversed(before), *way]
 
 
+def needed_from(segments: Iterable[Segment], bases: Iterable[Position]) -> int | None:
+    """The lowest number that is needed to go on from one of `bases`; None where none of them is in the segments.
+
+    Names of log files come back: of several places that a base may mean, the oldest counts.
+    """
+    ordered = line(segments)
+    needed = []
+    for base in bases:
+        at = next((one for one in ordered if one.holds(base)), None)
+        if at is not None:
+            needed.append(from_the_beginning(ordered, [at])[0].number)
+    return min(needed, default=None)
+
+
 def _index_of(ordered: Sequence[Segment], start: Position, incarnation: str) -> int | None:
     """The newest segment that has the place in it: one that begins there wins over one that ends there."""
     for index in range(len(ordered) - 1, -1, -1):
