@@ -95,13 +95,14 @@ def prune_job(context: JobContext, pk: int) -> None:
     run = _Run(context, plan)
     run.finish_earlier()
     context.phase(_("looking at the destinations"))
-    found = forecast(plan, listed=_listed(context, plan))
+    seen: dict[str, list[str]] = {}
+    found = forecast(plan, listed=_listed(context, plan, seen))
     leaving = _allowed(found)
     for id_ in leaving:
         found = run.looked_again(found)
         run.remove(found, id_)
     with transaction.atomic():
-        Plan.objects.filter(pk=pk).update(pruned_at=found.now)
+        Plan.objects.filter(pk=pk).update(pruned_at=found.now, listed=plan.listed | seen)
         run.conclude()
     if run.faults:
         raise OperationFailed(
@@ -132,10 +133,11 @@ def _allowed(found: Forecast) -> list[int]:
 # ---------------------------------------------------------------------------- what the stores have
 
 
-def _listed(context: JobContext, plan: Plan) -> dict[str, tuple[int, int]]:
-    """How many of the plan's sets each destination lists, and how many the catalogue has there.
+def _listed(context: JobContext, plan: Plan, seen: dict[str, list[str]]) -> dict[str, tuple[int, int]]:
+    """How many of the plan's sets each destination lists, and how many it should: what the catalogue has there, and what
+    it listed the last time and was not removed since, in case that the catalogue lost the rows, too.
 
-    One that does not answer is left out: nothing can be removed there anyway.
+    `seen` gets what it lists now. One that does not answer is left out: nothing can be removed there anyway.
     """
     found = {}
     places = Destination.objects.filter(enabled=True, copies__set__plan=plan, copies__state__in=PRESENT)
@@ -145,6 +147,7 @@ def _listed(context: JobContext, plan: Plan) -> dict[str, tuple[int, int]]:
                 "set__identifier", flat=True
             )
         )
+        expected |= _not_removed(place, plan.listed.get(str(place.pk), []))
         try:
             keys = (one.key for one in place.build(Role.READ).list(f"{plan.system.slug}/"))
             there = {one.identifier for one in layout.find_sets(keys) if one.complete}
@@ -152,7 +155,13 @@ def _listed(context: JobContext, plan: Plan) -> dict[str, tuple[int, int]]:
             context.log(f"{place}: {error}", "warning")
             continue
         found[place.name] = (len(there & expected), len(expected))
+        seen[str(place.pk)] = sorted(there & expected)
     return found
+
+
+def _not_removed(place: Destination, before: list[str]) -> set[str]:
+    gone = Copy.objects.filter(destination=place, set__identifier__in=before).exclude(state__in=PRESENT)
+    return set(before) - set(gone.values_list("set__identifier", flat=True))
 
 
 # ---------------------------------------------------------------------------- one run

@@ -273,6 +273,8 @@ class Plan(models.Model):
     )  # fmt: skip
     # When removing last looked at this plan, whether or not anything went.
     pruned_at = models.DateTimeField(_("last pruned"), null=True, blank=True, editable=False)
+    # {destination's key: identifiers of the sets that it listed when removing last found nothing to doubt}.
+    listed = models.JSONField(default=dict, blank=True, editable=False)
     retry_lost = models.BooleanField(
         _("try again after a lost worker"), default=True, help_text=_("Once for each planned time.")
     )

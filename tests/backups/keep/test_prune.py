@@ -386,3 +386,27 @@ def test_a_copy_at_one_place_may_outlive_the_other(plan, destination, tmp_path):
     assert states == {"disk": "removed", "off": "complete"}
     last.refresh_from_db()
     assert last.state == Set.State.COMPLETE
+
+
+def test_a_listing_is_compared_with_the_last_one_too(plan, destination):
+    """The catalogue lost the same sets as the store: the two agree, and yet less is there than the last time."""
+    sets = [kept_set(plan, days) for days in range(10)]
+    good(plan)
+    for one in sets[2:5]:
+        for name in ("parts/01-files-data.tar.zst", "details.json.zst", "checksums.txt", layout.MANIFEST):
+            destination.build().delete(one.prefix + name)
+        one.delete()
+    job = run(rules(Plan.objects.get(pk=plan.pk), daily=2))
+    assert job.state == State.FAILED
+    [values] = [one["values"] for one in Freeze.objects.get().reasons if one["doubt"] == "listing"]
+    assert (values["listed"], values["expected"]) == (4, 7)
+
+
+def test_what_was_removed_since_the_last_listing_is_not_missed(plan):
+    for days in range(10):
+        kept_set(plan, days)
+    good(plan)
+    kept_set(plan, 8)
+    good(plan)
+    good(plan)
+    assert not Freeze.objects.exists()
