@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('backups', '0030_rows_to_the_second'),
+        ('backups', '0031_drills_of_a_system'),
     ]
 
     operations = [
