@@ -61,7 +61,7 @@ class Options(forms.Form):
     synchronous = forms.BooleanField(
         label=_("Synchronous archive of the log"), required=False, initial=False,
         help_text=_("For a server whose COMMIT waits for the log stream (synchronous_standby_names): nothing that it has"
-                    " acknowledged is lost while the disk of this machine lives. COMMIT also waits while this machine is away."),
+                    " acknowledged is lost while the log stream runs. COMMIT also waits while it does not."),
     )  # fmt: skip
 
     def clean(self) -> dict[str, Any]:
