@@ -52,6 +52,9 @@ def sweep_all() -> None:
     state = Path(settings.STATE_DIR)
     for parent, prefix in ((state / "scratch", "proof-"), (state / "tmp", "engine-"), MARIADB):
         sweep(parent, prefix)
+    # What killed archivers had received: logs in the clear.
+    for stream in (state / "logs").glob("stream-*"):
+        sweep(stream, "received-")
 
 
 def sweep(parent: Path, prefix: str) -> list[Path]:

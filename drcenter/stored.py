@@ -46,6 +46,7 @@ WITH_NAMES = (
         "%(version)s boots, but its APP_KEY does not decrypt the data: the .env and the database do not fit each other."
     ),
     gettext_noop("Make up for copies at %(destination)s"),
+    gettext_noop("Prune the log of %(stream)s"),
     gettext_noop("database behind %(address)s"),
     gettext_noop("database %(database)s at %(server)s"),
     gettext_noop("SQLite database %(path)s"),

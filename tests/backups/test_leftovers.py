@@ -47,3 +47,14 @@ def test_it_is_gone_afterwards_also_after_an_error(tmp_path) -> None:
         assert path.stat().st_mode & 0o777 == 0o700
         raise ValueError("odd")
     assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_what_a_killed_archiver_had_received_goes(tmp_path, settings, monkeypatch) -> None:
+    settings.STATE_DIR = tmp_path
+    monkeypatch.setattr(leftovers, "GRACE", 0)
+    stream = tmp_path / "logs" / "stream-7"
+    (stream / "received-abc").mkdir(parents=True)
+    (stream / "received-abc" / "binlog.000001").write_text("rows in the clear")
+    (stream / "spool").mkdir()
+    leftovers.sweep_all()
+    assert [path.name for path in stream.iterdir()] == ["spool"]
