@@ -1,7 +1,7 @@
 """`make bench`: each pair is run in turn, five times after one run that does not count. Prints Markdown.
 
 Everything is stored in memory (/dev/shm), so that the pipeline is measured and not the disk; sources are in the
-page cache. `--only mariadb|postgresql|files|increments|restore|memory|rebuild|rows|loss` and `--megabytes N`, `--runs N` make it shorter.
+page cache. `--only mariadb|postgresql|files|increments|restore|memory|rebuild|rows|loss|moments` and `--megabytes N`, `--runs N` make it shorter.
 """
 
 import argparse
@@ -250,8 +250,20 @@ def loss(bench: Bench, stack: ExitStack) -> None:
             raise SystemExit(f"A round of {engine} did not keep the promise: see above.")
 
 
+def moments(bench: Bench, stack: ExitStack) -> None:
+    """--moments random moments under load of each engine; each recovered database has to equal the writer's record."""
+    from tests.bench.moments import run
+
+    say("\n### To a point in time\n")
+    for engine in ("mariadb", "postgresql"):
+        code, told, seconds = run(engine, bench.options.moments)
+        say(f"* {told}, in {seconds:.0f} s with all preparations")
+        if code:
+            raise SystemExit(f"A moment of {engine} was not the writer's record: see above.")
+
+
 CASES = {
-    "mariadb": mariadb, "postgresql": postgresql, "files": files, "increments": increments, "restore": restores, "memory": memory, "rebuild": rebuild, "rows": rows, "loss": loss}  # fmt: skip
+    "mariadb": mariadb, "postgresql": postgresql, "files": files, "increments": increments, "restore": restores, "memory": memory, "rebuild": rebuild, "rows": rows, "loss": loss, "moments": moments}  # fmt: skip
 
 
 def main() -> None:
@@ -263,6 +275,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--sets", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--moments", type=int, default=20)
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "drcenter.settings")
     import django

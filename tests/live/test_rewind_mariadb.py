@@ -2,9 +2,12 @@
 
 import io
 import json
+import os
 import random
 import secrets
 import shlex
+import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections
 
+from backups import leftovers
 from backups.engines._mariadb_connect import connected, execute, login_from
 from backups.models import Destination, Level, LogSegment, LogStream, Plan, Recovery, Set, Source
 from backups.recovery import identities
@@ -28,14 +32,17 @@ from backups.takes import take
 from drcenter.errors import OperationFailed
 from drcenter.jobs import context as context_module
 from drcenter.jobs import work as edge
+from drcenter.jobs.models import Job
+from drcenter.jobs.reap import lose
 from drcenter.jobs.work import run_job
 from drcenter.process import Command, run
 from drcenter.secrets import Secret
 from tests.backups.scene import flip
 from tests.live.archived import KEPT, SCHEMA, Archive, Quiet, Writer, expected, now
+from tests.live.dying_worker import run_and_die
 
 pytestmark = pytest.mark.django_db(transaction=True)
-MOMENTS = 4
+MOMENTS = int(os.environ.get("DRC_TEST_MOMENTS", "4"))
 
 
 @dataclass
@@ -154,6 +161,9 @@ def test_random_moments_equal_the_record_of_the_writer(scene: Scene) -> None:
         in_scratch(scene, earliest + span * dice.random())[1]["transactions"] for _round in range(MOMENTS)
     }
     assert len(numbers) > 1
+    sys.stdout.write(
+        f"MariaDB: {MOMENTS} moments, each the record of the writer; {len(scene.writer.acknowledged)} transactions\n"
+    )
 
 
 def test_from_the_command_into_a_database_beside(scene: Scene, tmp_path, capsys) -> None:
@@ -308,3 +318,29 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(scene: Scen
     assert failed.state == Recovery.State.FAILED
     assert "are free" in failed.message
     assert failed.steps == []
+
+
+def test_a_worker_that_is_killed_leaves_nothing_and_the_next_run_is_good(scene: Scene, destination) -> None:
+    stored = {item.key for item in destination.build().list("")}
+    for phase in ("fetching the log", "restoring", "replaying", "kept for a look", "dumping"):
+        point = scene.at(scene.writer.acknowledged[-20])
+        point.store, point.keep_minutes = phase == "dumping", 5
+        row = rewind.request(scene.source, point, requested_by="otto", identity=scene.identity)
+        assert run_and_die(row.job_id, phase, Path(settings.STATE_DIR)) == -signal.SIGKILL, phase
+        assert lose(Job.objects.get(pk=row.job_id))
+        row.refresh_from_db()
+        assert row.state == Recovery.State.LOST, phase
+    assert not Set.objects.filter(reason=Set.Reason.MOMENT).exclude(state__in=["failed", "lost"]).exists()
+    assert {item.key for item in destination.build().list("")} == stored
+    for parent, prefix in ((Path(settings.STATE_DIR) / "scratch", "proof-"), leftovers.MARIADB):
+        assert _swept(parent, prefix) == []
+    assert list((Path(settings.STATE_DIR) / "scratch").iterdir()) == []
+    in_scratch(scene, scene.writer.acknowledged[-20])
+
+
+def _swept(parent: Path, prefix: str) -> list[Path]:
+    """What is left there of dead processes after a sweep: the servers end with their workers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leftovers, "GRACE", 0.0)
+        leftovers.sweep(parent, prefix)
+        return [path for path in parent.glob(f"{prefix}*") if leftovers._abandoned(path)]

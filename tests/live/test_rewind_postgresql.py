@@ -1,6 +1,8 @@
 """A real PostgreSQL server under load, its log archived, brought back as of moments: it equals the writer's own record."""
 
+import os
 import random
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -23,7 +25,7 @@ from tests.live.running import wait_for
 
 __all__ = ["archive", "mortal", "quick"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
-MOMENTS = 3
+MOMENTS = int(os.environ.get("DRC_TEST_MOMENTS", "3"))
 
 
 def now() -> datetime:
@@ -92,6 +94,9 @@ def test_moments_equal_the_record_of_the_writer(archive: PostgresqlArchive, tmp_
         most = sum(1 for at in writer.begun if at <= moment)
         assert least <= value <= most
         assert most - least <= 1
+    sys.stdout.write(
+        f"PostgreSQL: {MOMENTS} moments, each the record of the writer; {len(writer.acknowledged)} transactions\n"
+    )
     _becomes_a_set(archive, source, earliest + timedelta(seconds=0.5))
 
 
