@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 
+from backups.logs import read
 from backups.logs.chain import Mark, Position, Segment
 from backups.models import Copy, LogStream, Recovery, Set, Source
 from backups.models.level import RANK
@@ -55,7 +56,7 @@ def of(source: Source) -> Known:
     return Known(
         source, stream, [base for base, _set, _source in found],
         {base.name: (one, its) for base, one, its in found},
-        [row.segment for row in stream.segments.select_related("incarnation")] if stream else [],
+        read.segments(stream) if stream else [],
         _loose_marks(stream), rates(),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from backups.logs.chain import Mark, Position
 from backups.logs.records import written_marks
-from backups.models import Copy, LogIncarnation, LogSegment, LogStream, Plan, Recovery, Set, Source
+from backups.models import Copy, LogIncarnation, LogPlace, LogSegment, LogStream, Plan, Recovery, Set, Source
 from drcenter.audit.models import Entry, Result
 from drcenter.jobs.models import Job
 
@@ -30,6 +30,7 @@ def archived(system, destination) -> Source:
     )  # fmt: skip
     Copy.objects.create(set=one, destination=destination, state=Copy.State.COMPLETE, level="proven")
     stream = LogStream.objects.create(source=source, plan=plan)
+    LogPlace.objects.create(stream=stream, destination=destination, through=3)
     life = LogIncarnation.objects.create(stream=stream, name="1-a")
     for number, missing in ((1, False), (2, True), (3, False)):
         if missing:
