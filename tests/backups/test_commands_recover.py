@@ -55,7 +55,7 @@ def test_recover_production_from_a_script(scene: Scene, manage, identity_file: s
     over = ("recover", "full", "shop", "--production", "--yes", "--identity-file", identity_file,
             "--break-glass", ALONE)  # fmt: skip
     done = manage(*over, "--host", "elsewhere")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Type exactly: " in done.stderr
     assert Entry.objects.get(action="backups.restore.refused").result == Result.REFUSED
     done = manage(*over)
