@@ -83,7 +83,18 @@ def write(one: Set, copy: Copy, place: DestinationPlugin, verification: Verifica
 # {where: (in the clear, private)}, by the names of the columns.
 SET = (
     ("planned_at", "created_at", "finished_at", "level", "capped", "apart"),
-    ("level_reason", "findings", "timings", "moments", "spread", "made_with", "partial", "tables", "message", "hint"),
+    (
+        "level_reason",
+        "findings",
+        "timings",
+        "moments",
+        "spread",
+        "made_with",
+        "partial",
+        "tables",
+        "message",
+        "hint",
+    ),
 )
 COPY = (("state", "level", "verified_at", "spoiled"), ("message",))
 VERIFICATION = (
