@@ -15,7 +15,7 @@ def test_a_running_job_is_polled_and_shows_how_far_it_is(as_viewer, running_job)
     assert fragment.status_code == 200
     assert "25\u00a0%" in fragment.text or "25 %" in fragment.text
     assert "Reading" in fragment.text and "storing the part" in fragment.text
-    assert "47.7\u00a0MB" in fragment.text and "/s" in fragment.text
+    assert "47.7 MiB" in fragment.text and "/s" in fragment.text
     assert "<html" not in fragment.text
 
 

@@ -12,7 +12,8 @@ from drcenter.panel import words
     ("seconds", "text"),
     [
         (None, "–"),
-        (0.04, "0 s"),
+        (0.04, "under 0.1 s"),
+        (0, "0 s"),
         (8, "8 s"),
         (8.25, "8.2 s"),
         (59, "59 s"),
@@ -41,4 +42,4 @@ def test_a_time_names_its_zone_for_machines():
 def test_german():
     with translation.override("de"), timezone.override("Europe/Berlin"):
         assert "20. Nov" in words.when(datetime(2026, 11, 20, 1, 30, tzinfo=UTC))
-        assert words.size(1_500_000) == "1,4\u00a0MB"
+        assert words.size(1_500_000) == "1,4 MiB"
