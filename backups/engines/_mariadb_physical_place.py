@@ -1,16 +1,14 @@
 """A place that a physical backup is restored into, and the private server that answers for it."""
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from backups.engines._mariadb_commands import Login
 from backups.engines._mariadb_connect import connected, execute
 from backups.engines._mariadb_physical_snapshot import witness_of
-from backups.engines._places import remove_place
+from backups.engines._physical import Place
 from backups.servers.confine import confined
 from backups.servers.mariadb import Server, service_user
 from backups.servers.mariadb_recovered import recovered_server
@@ -23,29 +21,11 @@ LONGEST = 1 << 20
 PREPARE_SECONDS = 24 * 3600
 
 
-class Place:
-    """The directory `path`; the data directory is `data` in it, and beside it what the private server needs."""
+class MariaDBPlace(Place[Server]):
+    """Of mariabackup: its files, which `prepare` brings to one moment before the server may run."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.data = path, path / "data"
-        self._stack = ExitStack()
-        self._server: Server | None = None
-        self._made = False
-
-    def make(self) -> None:
-        """An empty directory, whose data the server's user owns. Raises OperationFailed."""
-        user = service_user()
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self.data.exists():
-                raise OperationFailed(f"{self.path} is not empty.", "Choose another name.", permanent=True)
-            self._made = True
-            self.data.mkdir(mode=0o700)
-            if user is not None:
-                shutil.chown(self.path, user)
-                shutil.chown(self.data, user)
-        except OSError as error:
-            raise OperationFailed(f"{self.path} cannot be made: {error.strerror}.") from None
+    def user(self) -> str | None:
+        return service_user()
 
     def unpack(self) -> Command:
         return self._confined(find("mbstream"), "--extract", f"--directory={self.data}")
@@ -82,42 +62,21 @@ class Place:
         return found
 
     def start(self) -> Server:
-        """The server over it; it runs until `stop`."""
         if self._server is None:
             lower_case = int(self.about().get("lower_case") or 0)
             self._server = self._stack.enter_context(recovered_server(self.path, lower_case=lower_case))
         return self._server
 
-    def stop(self) -> None:
-        self._server = None
-        self._stack.close()
-
-    @contextmanager
-    def running(self) -> Iterator[Login]:
-        """How to reach the server, for as long as the context; it goes on if it ran before."""
-        ran = self._server is not None
-        try:
-            yield login_of(self.start())
-        finally:
-            if not ran:
-                self.stop()
-
     def witness(self) -> Witness:
-        with self.running() as login, connected(login) as connection:
+        with self.running() as server, connected(login_of(server)) as connection:
             execute(connection, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             execute(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
             return witness_of(connection, self.about()["databases"])
 
     def answer(self) -> None:
-        """Raises OperationFailed when the server ran and is gone."""
         if self._server is not None:
             with connected(login_of(self._server)):
                 return
-
-    def remove(self) -> None:
-        self.stop()
-        if self._made:
-            remove_place(self.path)
 
 
 def login_of(server: Server) -> Login:

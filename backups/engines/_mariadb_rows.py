@@ -170,7 +170,7 @@ class MariaDBSession(Session):
     ) -> Iterator[Values]:
         reads = ", ".join(_read(column) for column in columns)
         for start in range(0, len(values), BATCH):
-            wanted = _any_of(by, values[start : start + BATCH])
+            wanted = self.dialect.any_of(by, values[start : start + BATCH])
             text, bound = rendered((f"SELECT {reads} FROM {quoted(table)} WHERE ", *wanted), "%s")  # noqa: S608
             yield from (tuple(row) for row in self._ask(text, *bound))
 
@@ -311,18 +311,6 @@ def _find(column: Column, value: Value) -> Statement:
     if value is None:
         return (f"{quoted(column.name)} IS NULL",)
     return (f"{quoted(column.name)} = ", *_put(column, value))
-
-
-def _any_of(by: Sequence[Column], values: Sequence[Values]) -> Statement:
-    """The condition that the columns have one of these values."""
-    names = ", ".join(quoted(column.name) for column in by)
-    pieces: list[str | Bound] = [f"({names}) IN ("]
-    for number, row in enumerate(values):
-        pieces.append(", (" if number else "(")
-        for at, (column, value) in enumerate(zip(by, row, strict=True)):
-            pieces += [", ", *_put(column, value)] if at else _put(column, value)
-        pieces.append(")")
-    return (*pieces, ")")
 
 
 def _typed(column: Column, value: Value) -> Any:

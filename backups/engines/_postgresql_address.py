@@ -107,6 +107,14 @@ def address_of(options: Mapping[str, Any]) -> Address:
     return Address(parameters, password)
 
 
+def host_of(options: Mapping[str, Any]) -> str:
+    """The host that a person types to confirm; also where a secret of the address leads nowhere."""
+    try:
+        return address_of(options).host
+    except OperationFailed:
+        return str(options.get("host") or "unknown")
+
+
 def _from_url(url: Secret) -> tuple[dict[str, str], Secret]:
     text = url.reveal().strip()
     if not text:

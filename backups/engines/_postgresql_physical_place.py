@@ -2,15 +2,13 @@
 
 import json
 import re
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from backups.engines import _postgresql_replay as replaying
-from backups.engines._places import remove_place
+from backups.engines._physical import Place
 from backups.engines._postgresql_address import address_of, connected
 from backups.engines._postgresql_physical_snapshot import ABOUT, joined, of_recovered
 from backups.engines._postgresql_replay import Stop
@@ -26,32 +24,20 @@ LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}")
 CHECK_SECONDS = 24 * 3600
 
 
-class Place:
-    """The directory `path`; the data directory is `data` in it, and beside it what the private server needs."""
+class PostgreSQLPlace(Place[Recovered]):
+    """Of a base backup: its server replays the log as it starts, which is told before how far."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.data = path, path / "data"
-        self._stack = ExitStack()
-        self._server: Recovered | None = None
-        self._made = False
+        super().__init__(path)
         self._until: dict[str, str] = {}
         self._stop: Stop | None = None
 
+    def user(self) -> str | None:
+        return system_user()
+
     def make(self) -> None:
-        """An empty directory, whose data the server's user owns. Raises OperationFailed."""
-        user = system_user()
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self.data.exists():
-                raise OperationFailed(f"{self.path} is not empty.", "Choose another name.", permanent=True)
-            self._made = True
-            self.data.mkdir(mode=0o700)
-            if user is not None:
-                shutil.chown(self.path, user)
-                shutil.chown(self.data, user)
-        except OSError as error:
-            raise OperationFailed(f"{self.path} cannot be made: {error.strerror}.") from None
-        if user is not None:
+        super().make()
+        if (user := self.user()) is not None:
             self._check_reachable(user)
 
     def _check_reachable(self, user: str) -> None:
@@ -137,20 +123,6 @@ class Place:
             "recovery_target_lsn": lsn, "recovery_target_inclusive": "off", "recovery_target_timeline": "current"
         }  # fmt: skip
 
-    def stop(self) -> None:
-        self._server = None
-        self._stack.close()
-
-    @contextmanager
-    def running(self) -> Iterator[Recovered]:
-        """The server, for as long as the context; it goes on if it ran before."""
-        ran = self._server is not None
-        try:
-            yield self.start()
-        finally:
-            if not ran:
-                self.stop()
-
     def witness(self) -> Witness:
         with self.running() as server:
             found = []
@@ -162,12 +134,6 @@ class Place:
             return joined(found)
 
     def answer(self) -> None:
-        """Raises OperationFailed when the server ran and is gone."""
         if self._server is not None:
             with connected(address_of(self._server.options("template1"))):
                 return
-
-    def remove(self) -> None:
-        self.stop()
-        if self._made:
-            remove_place(self.path)

@@ -149,7 +149,7 @@ class PostgreSQLSession(Session):
     ) -> Iterator[Values]:
         reads = ", ".join(_read(column) for column in columns)
         for start in range(0, len(values), BATCH):
-            wanted = _any_of(by, values[start : start + BATCH])
+            wanted = self.dialect.any_of(by, values[start : start + BATCH])
             query, bound = rendered((f"SELECT {reads} FROM {self._from(table)} WHERE ", *wanted), "%s")  # noqa: S608
             yield from self._connection.execute(query.encode(), bound).fetchall()
 
@@ -228,15 +228,3 @@ def _one(table: str, condition: Statement) -> Statement:
     return (
         f"(tableoid, ctid) = (SELECT tableoid, ctid FROM {table} WHERE ", *condition, " LIMIT 1 FOR UPDATE)",  # noqa: S608
     )  # fmt: skip
-
-
-def _any_of(by: Sequence[Column], values: Sequence[Values]) -> Statement:
-    """The condition that the columns have one of these values."""
-    names = ", ".join(quoted(column.name) for column in by)
-    pieces: list[str | Bound] = [f"({names}) IN ("]
-    for number, row in enumerate(values):
-        pieces.append(", (" if number else "(")
-        for at, (column, value) in enumerate(zip(by, row, strict=True)):
-            pieces += [", ", *_put(column, value)] if at else _put(column, value)
-        pieces.append(")")
-    return (*pieces, ")")

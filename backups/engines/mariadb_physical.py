@@ -17,12 +17,11 @@ from django.utils.translation import gettext_lazy as _
 from backups.engines import _mariadb_physical_look as looking
 from backups.engines._mariadb_commands import Login, Tool
 from backups.engines._mariadb_connect import connected, described, login_from
-from backups.engines._mariadb_physical_place import Place, login_of
+from backups.engines._mariadb_physical_place import MariaDBPlace, login_of
 from backups.engines._mariadb_physical_snapshot import opened
 from backups.engines._mariadb_replay import login_options
-from backups.engines._places import beside_path
+from backups.engines._physical import PhysicalEngine
 from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
-from backups.logs.chain import Position as LogPosition
 from backups.servers.mariadb import installed_version, placed, service_user
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
@@ -50,17 +49,14 @@ class Options(forms.Form):
         return path
 
 
-class Plugin(Engine):
+class Plugin(PhysicalEngine[MariaDBPlace]):
     """A whole MariaDB server of this machine."""
 
     label = _("MariaDB, the whole server as files")  # type: ignore[assignment]
     Options = Options
-    one_moment = True
-    whole_server = True
-    beside_on_disk = True
+    place_type = MariaDBPlace
+    below = "mariadb"
     required_tools = ("mariabackup", "mbstream")
-    # The place of a restore: nothing of it stands in the options, which are those of the source.
-    _place: Place | None = None
 
     @property
     def _login(self) -> Login:
@@ -76,18 +72,9 @@ class Plugin(Engine):
     def server(self) -> str:
         return f"mariadb {self._login.place}"
 
-    def log_positions(self, position: Mapping[str, Any]) -> tuple[LogPosition, LogPosition | None] | None:
-        if not position.get("file"):
-            return None
-        return LogPosition(str(position["file"]), int(position["position"])), None
-
     @property
     def host(self) -> str:
         return socket.gethostname()
-
-    @property
-    def on_disk(self) -> str:
-        return str(self._place.path) if self._place is not None else ""
 
     @property
     def for_reading(self) -> str:
@@ -108,57 +95,30 @@ class Plugin(Engine):
         with opened(self._login, _tool(), self.inspect().facts) as moment:
             yield moment
 
-    @property
-    def _restored(self) -> Place:
-        if self._place is None:
-            raise OperationFailed(self.for_reading, permanent=True)
-        return self._place
-
     def consumer(self, part: str, suffix: str) -> Consumer:
         if (part, suffix) == ("about", "json"):
-            return self._restored.note
+            return self.restored.note
         if (part, suffix) == ("base", "mbstream"):
-            return self._restored.unpack()
+            return self.restored.unpack()
         raise OperationFailed(f"A physical backup of MariaDB has no part {part}.{suffix}.", permanent=True)
-
-    def witness(self) -> Witness:
-        return self._restored.witness()
 
     @contextlib.contextmanager
     def scratch(self, workspace: Path, facts: Mapping[str, Any]) -> Iterator[Engine]:
         _check_fits(facts)
         with placed(workspace, service_user(), keep=False) as directory:
-            place = self._at(directory)
+            place = self.at(directory)
             try:
                 yield place
             finally:
-                place._restored.stop()
-
-    def _at(self, path: Path) -> "Plugin":
-        copy = self.replaced()
-        copy._place = Place(path)
-        return copy
-
-    def beside(self, name: str) -> "Plugin":
-        """Its data directory is `data` in the directory `name`; a bare name lies below the worker's own directory."""
-        return self._at(Path(beside_path(str(Path.cwd() / "mariadb"), name)))
-
-    def prepare(self, *, overwrite: bool) -> None:
-        self._restored.make()
+                place.restored.stop()
 
     def finish(self, witness: Witness | None) -> None:
-        self._restored.prepare()
+        self.restored.prepare()
 
     def inside(self, wanted: Engine) -> Engine:
         """For the engine `mariadb`: with the login of the private server, its password in a file beside the data."""
-        place = self._restored
+        place = self.restored
         return wanted.replaced(**login_options(login_of(place.start()), place.path / "password"))
-
-    def answer(self) -> None:
-        self._restored.answer()
-
-    def drop(self) -> None:
-        self._restored.remove()
 
 
 def _tool() -> Tool:

@@ -10,7 +10,7 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from backups.engines._postgresql_address import Address, address_of, connected
+from backups.engines._postgresql_address import Address, address_of, connected, host_of
 from backups.engines._postgresql_clear import (
     LOCK_TIMEOUT,
     clear_statement,
@@ -32,7 +32,7 @@ from backups.engines._postgresql_tables import Chosen, discard, keys_again, list
 from backups.engines._postgresql_tables import clear_statement as clear_tables
 from backups.engines.base import ASK_SECONDS, ROWS, Consumer, Door, Engine, Inspection, NoScratch, Snapshot
 from backups.rows.session import Session
-from backups.servers.postgresql import Server, find_installation, private_server
+from backups.servers.postgresql import Installation, Server, find_installation, private_server
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.options import LinesField, SecretField
@@ -130,10 +130,7 @@ class Plugin(Engine):
 
     @property
     def host(self) -> str:
-        try:
-            return self._address.host
-        except OperationFailed:
-            return str(self.options.get("host") or "unknown")
+        return host_of(self.options)
 
     def tables(self) -> list[str]:
         with connected(self._address) as connection:
@@ -179,10 +176,7 @@ class Plugin(Engine):
 
     @contextmanager
     def scratch(self, workspace: Path, facts: Mapping[str, Any]) -> Iterator[Engine]:
-        try:
-            installation = find_installation(int(facts["major"]))
-        except OperationFailed as failure:
-            raise NoScratch(failure.message, failure.hint, permanent=True) from None
+        installation = require_installation(facts)
         with private_server(major=installation.major, parent=workspace, alone=True) as server:
             _check_confined(server)
             _offers(server, facts)
@@ -271,6 +265,14 @@ class Plugin(Engine):
 def _size(scope: Scope, known: Mapping[str, Any], *, whole: bool) -> int:
     rows = sum(one.size for one in scope.of_kind("r") if not scope.excluded(one))
     return rows + (int(known["large_objects_size"]) if whole else 0)
+
+
+def require_installation(facts: Mapping[str, Any]) -> Installation:
+    """The server's programs for what a source told of itself. Raises NoScratch where they are not installed."""
+    try:
+        return find_installation(int(facts["major"]))
+    except OperationFailed as failure:
+        raise NoScratch(failure.message, failure.hint, permanent=True) from None
 
 
 def _check_confined(server: Server) -> None:

@@ -15,15 +15,15 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from backups.engines import _postgresql_physical_look as looking
-from backups.engines._places import beside_path
-from backups.engines._postgresql_address import Address, address_of, connected
+from backups.engines._physical import PhysicalEngine
+from backups.engines._postgresql_address import Address, address_of, connected, host_of
 from backups.engines._postgresql_logs import Policy, PostgresqlLogs
-from backups.engines._postgresql_physical_place import Place
+from backups.engines._postgresql_physical_place import PostgreSQLPlace
 from backups.engines._postgresql_physical_snapshot import opened
-from backups.engines.base import Consumer, Engine, Inspection, NoScratch, Snapshot
-from backups.engines.postgresql import SSL_MODES
+from backups.engines.base import Consumer, Engine, Inspection, Snapshot
+from backups.engines.postgresql import SSL_MODES, require_installation
 from backups.logs.chain import Position as LogPosition
-from backups.servers.postgresql import find_installation, scratch_directory
+from backups.servers.postgresql import scratch_directory
 from backups.witness import Witness
 from drcenter.errors import OperationFailed
 from drcenter.options import SecretField
@@ -71,17 +71,14 @@ class Options(forms.Form):
         return cleaned
 
 
-class Plugin(Engine):
+class Plugin(PhysicalEngine[PostgreSQLPlace]):
     """A whole server of PostgreSQL 13 or newer, over the replication protocol."""
 
     label = _("PostgreSQL, the whole server as files")  # type: ignore[assignment]
     Options = Options
-    one_moment = True
-    whole_server = True
-    beside_on_disk = True
+    place_type = PostgreSQLPlace
+    below = "postgresql"
     required_tools = ("pg_basebackup", "pg_receivewal", "tar")
-    # The place of a restore: nothing of it stands in the options, which are those of the source.
-    _place: Place | None = None
 
     @property
     def _address(self) -> Address:
@@ -105,21 +102,9 @@ class Plugin(Engine):
             return f"postgresql {address.host}:{address.port}"
         return f"postgresql {self.options['host'] or 'localhost'}:{self.options['port'] or 5432}"
 
-    def log_positions(self, position: Mapping[str, Any]) -> tuple[LogPosition, LogPosition | None] | None:
-        if not position.get("file"):
-            return None
-        return LogPosition(str(position["file"]), int(position["position"])), None
-
     @property
     def host(self) -> str:
-        try:
-            return self._address.host
-        except OperationFailed:
-            return str(self.options.get("host") or "unknown")
-
-    @property
-    def on_disk(self) -> str:
-        return str(self._place.path) if self._place is not None else ""
+        return host_of(self.options)
 
     @property
     def for_reading(self) -> str:
@@ -150,41 +135,16 @@ class Plugin(Engine):
             raise OperationFailed(f"A base backup of PostgreSQL has no part {part}.{suffix}.", permanent=True)
         return self.restored.unpack()
 
-    @property
-    def restored(self) -> Place:
-        """The place that this is restored into. Raises OperationFailed for the source itself."""
-        if self._place is None:
-            raise OperationFailed(self.for_reading, permanent=True)
-        return self._place
-
-    def witness(self) -> Witness:
-        return self.restored.witness()
-
     @contextmanager
     def scratch(self, workspace: Path, facts: Mapping[str, Any]) -> Iterator[Engine]:
-        try:
-            find_installation(int(facts["major"]))
-        except OperationFailed as failure:
-            raise NoScratch(failure.message, failure.hint, permanent=True) from None
+        require_installation(facts)
         directory = scratch_directory(workspace)
-        place = self._at(directory)
+        place = self.at(directory)
         try:
             yield place
         finally:
             place.restored.stop()
             shutil.rmtree(directory, ignore_errors=True)
-
-    def _at(self, path: Path) -> "Plugin":
-        copy = self.replaced()
-        copy._place = Place(path)
-        return copy
-
-    def beside(self, name: str) -> "Plugin":
-        """Its data directory is `data` in the directory `name`; a bare name lies below the worker's own directory."""
-        return self._at(Path(beside_path(str(Path.cwd() / "postgresql"), name)))
-
-    def prepare(self, *, overwrite: bool) -> None:
-        self.restored.make()
 
     def finish(self, witness: Witness | None) -> None:
         self.restored.check()
@@ -198,9 +158,3 @@ class Plugin(Engine):
             return self
         database = str(wanted.place)
         return wanted.replaced(**self.restored.start().options(database))
-
-    def answer(self) -> None:
-        self.restored.answer()
-
-    def drop(self) -> None:
-        self.restored.remove()

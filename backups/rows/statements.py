@@ -40,6 +40,15 @@ class Dialect:
     insert_words: str = ""
     no_table: str = ""
 
+    def any_of(self, by: Sequence[Column], values: Sequence[Values]) -> Statement:
+        """The condition that the columns have one of these values; NULL equals none."""
+        names = ", ".join(self.quoted(column.name) for column in by)
+        rows = [
+            ("(", *joined(", ", [self.put(*pair) for pair in zip(by, row, strict=True)]), ")")
+            for row in values
+        ]
+        return (f"({names}) IN (", *joined(", ", rows), ")")
+
 
 @dataclass(frozen=True)
 class Writing:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from backups.engines._mariadb_connect import connected, execute
+from backups.engines._mariadb_physical_place import login_of
 from backups.engines.mariadb_physical import Plugin
 from backups.servers.mariadb import Server, private_server
 from backups.witness import differences
@@ -82,7 +83,7 @@ def test_a_restored_server_that_holds_something_else_is_told(server, engine, tmp
     taken = take(engine)
     with engine.scratch(tmp_path, engine.inspect().facts) as place:
         restore(place, taken)
-        with place._restored.running() as login, connected(login) as connection:
+        with place.restored.running() as restored, connected(login_of(restored)) as connection:
             execute(connection, "DELETE FROM `my shop`.orders WHERE id = 7")
         assert differences(taken.witness, place.witness()) == [
             f"my shop: orders: {taken.witness.contents['my shop: orders'].count} in the source,"
@@ -101,7 +102,7 @@ def test_nothing_of_the_source_comes_to_life(server, engine, tmp_path):
             cursor.execute("RESET SLAVE ALL")
     with engine.scratch(tmp_path, engine.inspect().facts) as place:
         restore(place, taken)
-        with place._restored.running() as login, connected(login) as connection:
+        with place.restored.running() as restored, connected(login_of(restored)) as connection:
             assert execute(connection, "SELECT @@event_scheduler, @@skip_networking") == [("OFF", 1)]
             assert execute(connection, "SHOW ALL SLAVES STATUS") == []
             assert execute(connection, "SELECT COUNT(*) > 4999 FROM `my shop`.orders") == [(1,)]
