@@ -63,6 +63,12 @@ class LogSource(ABC):
         OperationFailed. Default: nothing."""
         return
 
+    def let_go(self, seconds: float) -> str:
+        """Nothing was received for so long. A server whose COMMITs wait for the archive goes on without it, by the
+        source's policy: what was done, as a sentence; "" if nothing. Raises OperationFailed when that is not allowed.
+        Default: no server waits."""
+        return ""
+
     def release(self) -> None:
         """The stream was switched off for good: remove what `prepare` made. Default: nothing."""
         return

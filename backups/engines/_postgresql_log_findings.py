@@ -1,5 +1,6 @@
 """Whether a PostgreSQL server's log can be archived, and what would endanger the server or the archive."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from backups.engines import _postgresql_physical_look as looking
@@ -17,6 +18,16 @@ SELECT current_setting('max_slot_wal_keep_size', true), current_setting('synchro
     (SELECT count(*) FROM pg_replication_slots), current_setting('max_replication_slots')::int,
     EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)
 """
+# PostgreSQL 15 and newer; before, only a superuser may.
+MAY_ALTER = """
+SELECT CASE WHEN current_setting('server_version_num')::int >= 150000
+        THEN has_parameter_privilege('synchronous_standby_names', 'ALTER SYSTEM') AND has_function_privilege('pg_reload_conf()', 'EXECUTE')
+    ELSE (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) END
+"""
+GRANT = (
+    "To let the DR Center do it: GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO its user; GRANT EXECUTE ON"
+    " FUNCTION pg_reload_conf TO its user; (PostgreSQL 15 and newer; before, only a superuser may)."
+)
 
 
 def look(connection: Connection, address: Address, name: str, policy: "Policy") -> list[Finding]:
@@ -35,7 +46,29 @@ def look(connection: Connection, address: Address, name: str, policy: "Policy") 
         ]
     row = connection.execute(SETTINGS.encode(), (name,)).fetchone()
     assert row is not None  # noqa: S101
-    return [*_slots(row), *_synchronous(str(row[1]), name, policy), *_durable(row)]
+    return [
+        *_slots(row), *_synchronous(str(row[1]), name, policy), *_letting_go(connection, policy), *_durable(row)
+    ]  # fmt: skip
+
+
+def alone(names: str, name: str) -> bool:
+    """Whether synchronous_standby_names waits for `name`, and for nobody else."""
+    inside = re.fullmatch(r"(?:(?:FIRST|ANY)\s+)?\d+\s*\((.*)\)", names.strip(), re.IGNORECASE)
+    return (inside[1] if inside else names).strip().strip('"') == name
+
+
+def _letting_go(connection: Connection, policy: "Policy") -> list[Finding]:
+    if not policy.synchronous or not policy.wait_seconds:
+        return []
+    row = connection.execute(MAY_ALTER.encode()).fetchone()
+    if row and row[0]:
+        return []
+    return [
+        Finding(
+            "While the archive stands still every COMMIT waits, and the source's user may not let them go on.",
+            GRANT,
+        )
+    ]
 
 
 def _slots(row: tuple[Any, ...]) -> list[Finding]:

@@ -43,6 +43,11 @@ SELECT clock_timestamp(), pg_current_wal_flush_lsn()::text, pg_walfile_name(pg_c
     (SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots WHERE slot_name = %(name)s),
     clock_timestamp()
 """
+# Who is waited for, and whether this archive is connected.
+WAITS = """
+SELECT current_setting('synchronous_standby_names'),
+    EXISTS (SELECT FROM pg_stat_replication WHERE application_name = %(name)s AND state = 'streaming')
+"""
 SLOT = "SELECT restart_lsn::text, wal_status, active FROM pg_replication_slots WHERE slot_name = %s"
 
 
@@ -51,10 +56,12 @@ class Policy:
     """`slot_bytes`: so much of its log the server keeps for the archive, then the slot is given up; 0: without end.
 
     `synchronous`: each message is flushed here, and reported at once, for a server that waits for it.
+    `wait_seconds`: so long its COMMITs wait for an archive that stands still, then it goes on without; 0: without end.
     """
 
     slot_bytes: int = 0
     synchronous: bool = False
+    wait_seconds: int = 0
 
 
 @dataclass(frozen=True)
@@ -275,6 +282,31 @@ class PostgresqlLogs(LogSource):
         with connected(self._address) as connection:
             row = connection.execute(MARK.encode(), {"name": self.name}).fetchone()
             self._give_up(connection, row[4] if row else None)
+
+    def let_go(self, seconds: float) -> str:
+        """Only where nobody but this archive is waited for, and it is not there."""
+        if not self._policy.synchronous or not 0 < self._policy.wait_seconds <= seconds:
+            return ""
+        with connected(self._address) as connection:
+            row = connection.execute(WAITS.encode(), {"name": self.name}).fetchone()
+            if row is None or not row[0] or row[1] or not findings.alone(str(row[0]), self.name):
+                return ""
+            try:
+                # Neither waits for a standby: they are no transactions that write.
+                connection.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+                connection.execute("SELECT pg_reload_conf()")
+            except psycopg.errors.InsufficientPrivilege:
+                raise OperationFailed(
+                    "Every COMMIT of the server waits for the archive, which stands still, and its user may not let them go"
+                    " on.", f"ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf(); {findings.GRANT}",
+                    permanent=True,
+                ) from None  # fmt: skip
+        return (
+            f"The archive stood still for {seconds:.0f} s, and every COMMIT waited for it: the server goes on without"
+            " (synchronous_standby_names is empty now). What it acknowledges from now on is lost with it, until the"
+            f" archive runs and somebody sets it again: ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 ({self.name})';"
+            " SELECT pg_reload_conf();"
+        )
 
     def _give_up(self, connection: Connection, kept: int | None) -> None:
         """By the policy of the source: rather a gap in the archive than a server with a full disk. Never silently."""

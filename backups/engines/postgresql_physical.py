@@ -63,6 +63,11 @@ class Options(forms.Form):
         help_text=_("For a server whose COMMIT waits for the log stream (synchronous_standby_names): nothing that it has"
                     " acknowledged is lost while the log stream runs. COMMIT also waits while it does not."),
     )  # fmt: skip
+    wait_seconds = forms.IntegerField(
+        label=_("COMMIT waits at most (seconds)"), initial=120, min_value=0, max_value=86_400,
+        help_text=_("For a synchronous archive that stands still. Then the server goes on without it, and everybody is told."
+                    " 0: it waits without end."),
+    )  # fmt: skip
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
@@ -122,7 +127,8 @@ class Plugin(PhysicalEngine[PostgreSQLPlace]):
 
     def logs(self, token: str) -> PostgresqlLogs:
         limit = int(self.options["slot_limit"] or 0) << 30
-        return PostgresqlLogs(self.options, token, Policy(limit, bool(self.options["synchronous"])))
+        policy = Policy(limit, bool(self.options["synchronous"]), int(self.options["wait_seconds"] or 0))
+        return PostgresqlLogs(self.options, token, policy)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:

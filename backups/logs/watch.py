@@ -12,14 +12,16 @@ from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from backups.logs.archive import token_of
 from backups.models import LogStream, Set
 from backups.takes import take
 from drcenter.audit.record import record
+from drcenter.deadline import within
 from drcenter.errors import OperationFailed
 from drcenter.notify.deliver import retold, tell
 from drcenter.notify.models import Event
 
-FAULT, GOOD = "backups.logs.fault", "backups.logs.good_again"
+FAULT, GOOD, LET_GO = "backups.logs.fault", "backups.logs.good_again", "backups.logs.let_go"
 STOPPED, BROKEN, BEHIND = "stopped", "broken", "behind"
 # A stream that was just switched on has until then to begin.
 BEGINNING = timedelta(minutes=1)
@@ -35,6 +37,9 @@ def watch_streams() -> None:
             _look(LogStream.objects.select_for_update().get(pk=pk))
     for stream in LogStream.objects.filter(enabled=True).exclude(base_wanted_at=None).select_related("plan"):
         ask_for_base(stream)
+    for stream in LogStream.objects.filter(enabled=True).select_related("source"):
+        if fault(stream) in {STOPPED, BROKEN}:
+            let_go(stream)
 
 
 def fault(stream: LogStream) -> str:
@@ -85,6 +90,27 @@ def _text(stream: LogStream, found: str) -> str | Promise:
         return format_lazy("{why} {safe}", why=retold(stream.message, stream.hint), safe=safe)
     faults = [place.fault for place in stream.places.exclude(fault="")]
     return format_lazy("{safe} {why}", safe=safe, why=retold(*faults))
+
+
+def let_go(stream: LogStream) -> None:
+    """A server whose COMMITs wait for an archive that stands still goes on without it, if its source says so: loudly."""
+    still = stream.lag_seconds
+    if still is None:
+        return
+    try:
+        source = stream.source.build().logs(token_of(stream))
+        done = within(lambda: source.let_go(still)) if source is not None else ""
+    except OperationFailed as error:
+        LogStream.objects.filter(pk=stream.pk).update(message=error.message, hint=error.hint)
+        return
+    if done:
+        with transaction.atomic():
+            record("system", LET_GO, stream, seconds=round(still))
+            tell(
+                Event.ALARM,
+                format_lazy(_("{stream}: COMMIT waits for the archive no longer"), stream=stream),
+                done,
+            )
 
 
 # ---------------------------------------------------------------------------- bases

@@ -63,6 +63,7 @@ ACTIONS = {
     "backups.logs.fault": gettext_noop("archive of a log at fault"),
     "backups.logs.gap": gettext_noop("gap in an archived log"),
     "backups.logs.good_again": gettext_noop("archive of a log good again"),
+    "backups.logs.let_go": gettext_noop("a server no longer waits for the archive of its log"),
     "backups.logs.pruned": gettext_noop("archived log removed that no set needs"),
     "backups.logs.switched_off": gettext_noop("archive of a log switched off"),
     "backups.logs.switched_on": gettext_noop("archive of a log switched on"),

@@ -1,8 +1,10 @@
 """The archive of a real server's WAL: through kills, restarts, a failover, a lost slot."""
 
+import threading
+
 import pytest
 
-from backups.engines._postgresql_logs import Policy
+from backups.engines._postgresql_logs import Policy, PostgresqlLogs
 from backups.engines.postgresql_physical import Plugin
 from backups.logs import chain, read
 from drcenter.errors import OperationFailed
@@ -156,3 +158,60 @@ def test_the_slot_goes_with_the_stream(mortal: MortalPostgresql) -> None:
     source.release()
     source.release()
     assert mortal.execute("SELECT count(*) FROM pg_replication_slots") == [(0,)]
+
+
+def waiting(mortal: MortalPostgresql, names: str = "FIRST 1 ({name})", **policy: int) -> PostgresqlLogs:
+    """The source of an archive that is not there, and a server that waits for what `names` says."""
+    source = Plugin(mortal.options() | {"synchronous": True, "wait_seconds": 30} | policy).logs("token")
+    mortal.execute(
+        f"ALTER SYSTEM SET synchronous_standby_names = '{names.format(name=source.name)}'",
+        "SELECT pg_reload_conf()",
+    )
+    wait_for(lambda: names_of(mortal) != "", 10)
+    return source
+
+
+def names_of(mortal: MortalPostgresql) -> str:
+    ((found,),) = mortal.execute("SELECT current_setting('synchronous_standby_names')")
+    return str(found)
+
+
+def test_commits_that_wait_for_a_dead_archive_go_on_after_a_while(mortal: MortalPostgresql) -> None:
+    source = waiting(mortal)
+    committed = threading.Thread(target=mortal.execute, args=("INSERT INTO orders VALUES (1, 'x')",))
+    committed.start()
+    try:
+        assert source.let_go(29) == "", "it may come back"
+        committed.join(1)
+        assert committed.is_alive()
+        told = source.let_go(31)
+    finally:
+        mortal.execute("ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()")
+        committed.join(20)
+    assert not committed.is_alive()
+    assert "stood still for 31 s" in told and f"'FIRST 1 ({source.name})'" in told
+    assert source.let_go(60) == "", "it is told once"
+
+
+@pytest.mark.parametrize(
+    ("names", "policy"), [("FIRST 1 ({name}, other)", {}), ("FIRST 1 ({name})", {"wait_seconds": 0})]
+)
+def test_others_may_answer_or_it_waits_without_end(mortal: MortalPostgresql, names: str, policy) -> None:
+    source = waiting(mortal, names, **policy)
+    assert source.let_go(1000) == ""
+    assert names_of(mortal) == names.format(name=source.name)
+
+
+def test_a_user_who_may_not_let_them_go_on_is_told_before_and_then(mortal: MortalPostgresql) -> None:
+    source = waiting(mortal)
+    mortal.execute("SET synchronous_commit = local", "CREATE ROLE keeper LOGIN REPLICATION PASSWORD 'x'")
+    (mortal.directory / "keeper").write_text("x")
+    limited = mortal.options() | {
+        "user": "keeper", "password": f"file:{mortal.directory / 'keeper'}", "synchronous": True, "wait_seconds": 30,
+    }  # fmt: skip
+    poor = Plugin(limited).logs("token")
+    assert any("may not let them go on" in finding.message for finding in poor.preflight())
+    with pytest.raises(OperationFailed, match="may not let them go on") as told:
+        poor.let_go(60)
+    assert "GRANT ALTER SYSTEM" in told.value.hint
+    assert names_of(mortal) == f"FIRST 1 ({source.name})"

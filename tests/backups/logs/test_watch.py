@@ -5,8 +5,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from backups.engines._log_source import LogSource
+from backups.engines.mariadb import Plugin as MariaDB
 from backups.logs.watch import watch_streams
 from backups.models import LogStream, Set
+from drcenter.errors import OperationFailed
 from tests.backups.logs.streams import make_stream
 from tests.backups.planning import make_set
 from tests.backups.taking import channel, told
@@ -107,3 +110,44 @@ def test_a_base_that_failed_is_asked_for_again_after_an_hour(tmp_path) -> None:
     Set.objects.update(created_at=ago(3700))
     looked(stream)
     assert sets() == ["failed", "waiting"]
+
+
+class Waited(LogSource):
+    """A server that waits for its archive, until it is let go."""
+
+    def __init__(self, problem: OperationFailed | None = None) -> None:
+        self.asked: list[float] = []
+        self.problem = problem
+
+    def let_go(self, seconds: float) -> str:
+        self.asked.append(seconds)
+        if self.problem is not None:
+            raise self.problem
+        return "The server goes on without." if len(self.asked) == 1 else ""
+
+
+Waited.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def waited(monkeypatch):
+    source = Waited()
+    monkeypatch.setattr(MariaDB, "logs", lambda self, token: source)
+    return source
+
+
+def test_a_server_that_waits_for_a_dead_archive_is_let_go_loudly_and_once(tmp_path, waited) -> None:
+    stream = make_stream(tmp_path)
+    assert looked(stream, safe_at=ago(100)) == []
+    assert not waited.asked, "it is behind, and receives"
+    found = looked(stream, 3, heartbeat_at=ago(60))
+    assert found.count("alarm: shop/database: COMMIT waits for the archive no longer") == 1
+    assert waited.asked[0] == pytest.approx(100, abs=5)
+
+
+def test_a_server_that_may_not_be_let_go_says_so_on_the_stream(tmp_path, waited) -> None:
+    waited.problem = OperationFailed("Its user may not.", "GRANT it.")
+    stream = make_stream(tmp_path)
+    looked(stream, 2, safe_at=ago(100), heartbeat_at=ago(60))
+    stream.refresh_from_db()
+    assert (stream.message, stream.hint) == ("Its user may not.", "GRANT it.")
