@@ -2,10 +2,12 @@
 
 import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
 SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
+LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}", re.IGNORECASE)
 HISTORY = re.compile(r"([0-9A-F]{8})\.history")
 PARTIAL = ".partial"
 # A page begins with magic, flags, timeline, and its own place; the first of a file goes on with the system's
@@ -15,6 +17,8 @@ FIRST = struct.Struct("<HHIQIIQII")
 # Everything in the log begins at a multiple of this.
 ALIGNED = 8
 BLOCK = 1 << 20
+# Of a file, unless initdb was told otherwise.
+DEFAULT_SIZE = 16 << 20
 
 
 class NotTheLog(ValueError):
@@ -54,6 +58,22 @@ def place_in(timeline: int, lsn: str, size: int) -> tuple[str, int]:
     return (
         (name_of(timeline, segment, size), offset) if offset else (name_of(timeline, segment - 1, size), size)
     )
+
+
+def located(lsn: str, files: Mapping[str, int]) -> tuple[str, int]:
+    """The file that `lsn` is in, and the byte, among those that are archived: {name: how far they are}; of several
+    timelines the newest. Raises ValueError for what is no place of the log, LookupError when none of them has it."""
+    if not LSN.fullmatch(lsn):
+        raise ValueError(lsn)
+    known = {name: end for name, end in files.items() if SEGMENT.fullmatch(name)}
+    # Files are whole but for the newest: the largest is as large as all are.
+    size = max(known.values(), default=DEFAULT_SIZE)
+    size = size if size & (size - 1) == 0 and size >= 1 << 20 else DEFAULT_SIZE
+    wanted, offset = divmod(number(lsn), size)
+    there = sorted(name for name in known if parsed(name, size)[1] == wanted)
+    if not there:
+        raise LookupError(lsn)
+    return there[-1], offset
 
 
 def parsed(name: str, size: int) -> tuple[int, int]:

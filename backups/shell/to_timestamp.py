@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from backups.engines import _postgresql_wal as wal
 from backups.models import Recovery, Set, Source
 from backups.recovery import identities
 from backups.replay import bases, moments, rewind, search, words
@@ -29,6 +30,7 @@ KEEP_MINUTES = 30
 def add_arguments(act: ArgumentParser) -> None:
     act.add_argument("moment", nargs="?", help=_("on the clock of the system, as 2025-06-17 14:00:00"))
     act.add_argument("--position", help=_("up to this place in the log, as binlog.000012:4711"))
+    act.add_argument("--lsn", help=_("up to this place in the log of PostgreSQL, as 16/B374D848"))
     act.add_argument("--gtid", help=_("up to this transaction of MariaDB, and with it, as 0-1-4711"))
     act.add_argument("--before-statement", metavar="TEXT",
                      help=_("up to just before the transaction with this text, or with “delete shop.orders”; see --choose"))  # fmt: skip
@@ -73,11 +75,15 @@ def _source(system: System, named: list[str]) -> Source:
 
 
 def _point(source: Source, known: bases.Known, options: dict[str, Any]) -> Point:
-    given = [name for name in ("moment", "position", "gtid", "before_statement") if options[name]]
+    given = [name for name in ("moment", "position", "lsn", "gtid", "before_statement") if options[name]]
     if len(given) != 1:
-        raise cli.usage(_("Say one thing: a moment, --position, --gtid or --before-statement."))
+        raise cli.usage(_("Say one thing: a moment, --position, --lsn, --gtid or --before-statement."))
     if given[0] in {"gtid", "before_statement"}:
         return _searched(source, known, options)
+    if options["lsn"]:
+        return Point(
+            source.pk, position=_located(known, options["lsn"].strip()), words=options["lsn"].strip()
+        )
     if options["position"]:
         try:
             read_position(options["position"])
@@ -86,6 +92,24 @@ def _point(source: Source, known: bases.Known, options: dict[str, Any]) -> Point
         return Point(source.pk, position=options["position"].strip(), words=options["position"])
     moment, zone = _read(source, options["moment"]), ZoneInfo(source.system.time_zone)
     return Point(source.pk, moment=moment.isoformat(), words=words.told(moment, zone))
+
+
+def _located(known: bases.Known, lsn: str) -> str:
+    files: dict[str, int] = {}
+    for one in known.segments:
+        files[one.log] = max(one.end, files.get(one.log, 0))
+    try:
+        return "{}:{}".format(*wal.located(lsn, files))
+    except ValueError:
+        raise cli.usage(_("A place in the log of PostgreSQL is written like 16/B374D848.")) from None
+    except LookupError:
+        raise OperationFailed(
+            _("No archived log file has %(lsn)s in it.") % {"lsn": lsn},
+            _(
+                "Look what the server said: SELECT pg_current_wal_lsn(). For MariaDB say --position or --gtid."
+            ),
+            permanent=True,
+        ) from None
 
 
 def _read(source: Source, text: str) -> datetime:

@@ -87,3 +87,43 @@ def test_where_a_timeline_ended():
     assert wal.switched_at(history, 1) == 0xA000198
     assert wal.switched_at(history, 2) == 0xC000000
     assert wal.switched_at(history, 3) is None
+
+
+FILES = {
+    "000000010000000000000003": 16 << 20, "000000010000000000000004": 16 << 20, "000000020000000000000004": 16 << 20,
+    "000000020000000000000005": 4711, "00000002.history": 40,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lsn", "place"),
+    [
+        ("0/3000028", ("000000010000000000000003", 0x28)),
+        ("0/4000000", ("000000020000000000000004", 0)),
+        ("0/5000100", ("000000020000000000000005", 0x100)),
+        ("0/3fffff8", ("000000010000000000000003", 0xFFFFF8)),
+    ],
+)
+def test_a_place_is_found_among_the_archived_files(lsn, place):
+    assert wal.located(lsn, FILES) == place
+
+
+@pytest.mark.parametrize("lsn", ["0/2000000", "0/6000000", "1/3000000"])
+def test_a_place_that_is_in_no_file_is_told(lsn):
+    with pytest.raises(LookupError):
+        wal.located(lsn, FILES)
+
+
+@pytest.mark.parametrize(
+    "lsn", ["", "3000000", "0/", "0/123456789", "0/GG", "binlog.000012:4711", "0/1;DROP"]
+)
+def test_what_is_no_place_is_refused(lsn):
+    with pytest.raises(ValueError, match=r".*"):
+        wal.located(lsn, FILES)
+
+
+@given(st.integers(0, (1 << 40) - 1))
+def test_where_a_place_is_it_is_found(place):
+    size = 16 << 20
+    name = wal.name_of(1, place // size, size)
+    assert wal.located(wal.text(place), {name: size}) == (name, place % size)
