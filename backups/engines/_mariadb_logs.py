@@ -10,10 +10,11 @@ from pathlib import Path
 
 from backups.engines import _mariadb_log_findings as findings
 from backups.engines._log_source import Broken, Cut, DamagedLog, LogSource, Received
-from backups.engines._mariadb_binlog import NotABinlog, Scan, scan
+from backups.engines._mariadb_binlog import Scan, scan
 from backups.engines._mariadb_commands import Login, Tool, option_file
 from backups.engines._mariadb_connect import Connection, connected, execute, explained
 from backups.engines.base import Finding
+from backups.logs.binlog import NotABinlog
 from backups.logs.chain import Mark, Position, Segment
 from drcenter.errors import OperationFailed
 from drcenter.process import Command

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backups.engines._mariadb_binlog import NotABinlog, Scan, events, has_checksums, scan
+from backups.engines._mariadb_binlog import Scan, scan
 from backups.engines._mariadb_logs import next_name, number_of
+from backups.logs.binlog import NotABinlog, description, events
 from tests.backups.engines.binlogs import Log
 
 ENDLESS = 1 << 40
@@ -46,7 +47,7 @@ def test_hardly_anything_has_come(size: int) -> None:
 )
 def test_what_is_no_binary_log(content: bytes, why: str) -> None:
     with pytest.raises(NotABinlog, match=why):
-        has_checksums(io.BytesIO(content))
+        description(io.BytesIO(content))
 
 
 def test_stops_behind_a_transaction_when_there_is_enough() -> None:
@@ -83,7 +84,9 @@ def test_a_place_that_the_server_has_elsewhere() -> None:
 
 def test_without_checksums() -> None:
     log = Log(checksums=False).transaction().statement()
-    assert has_checksums(io.BytesIO(log.content)) is False
+    described = description(io.BytesIO(log.content))
+    assert described is not None
+    assert not described.checksums
     assert scanned(log).transactions == 2
 
 
@@ -127,7 +130,7 @@ def test_a_flipped_bit_is_found(steps: list[str], data: st.DataObject) -> None:
     assert found is None or found.event_end <= at
 
 
-def test_events_are_read_across_blocks() -> None:
+def test_large_events_are_read_whole() -> None:
     log = Log()
     for _number in range(4):
         log.transaction(size=3 << 20)

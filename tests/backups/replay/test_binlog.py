@@ -6,7 +6,8 @@ from io import BytesIO
 
 import pytest
 
-from backups.replay.binlog import GTID, HEADER, MAGIC, QUERY, QUERY_COMPRESSED, XID, Group, Unreadable, Walk
+from backups.logs.binlog import GTID, HEADER, MAGIC, QUERY, QUERY_COMPRESSED, XID
+from backups.replay.binlog import Group, Unreadable, Walk
 
 
 class Log:
