@@ -86,12 +86,14 @@ class PostgreSQLPlace(Place[Recovered]):
     def replay(self, files: Sequence[Path], stop: tuple[str, int], moment: datetime | None = None) -> Stop:
         """Add archived log before the server runs for the first time: it will stop at the byte `stop` of a file, or with
         `moment` before the first commit after it. Raises OperationFailed when the log does not hold the way."""
+        if self._server is not None or not (self.data / "backup_label").is_file():
+            raise OperationFailed("The server has run already, and cannot replay more.", permanent=True)
         replaying.add(files, self.data)
         position = self.about().get("position") or {}
-        begin = str(position.get("stop"))
-        if not LSN.fullmatch(begin):
+        begin, own = str(position.get("stop")), str(position.get("lsn", ""))
+        if not LSN.fullmatch(begin) or (own and not LSN.fullmatch(own)):
             raise OperationFailed("The base backup does not say where it ends.", permanent=True)
-        found = replaying.find(installation_of(self.data), self.data, begin, stop, moment)
+        found = replaying.find(installation_of(self.data), self.data, (begin, own), stop, moment)
         self._until = {
             "recovery_target_lsn": found.lsn, "recovery_target_inclusive": "on",
             "recovery_target_timeline": str(found.timeline),
