@@ -129,8 +129,12 @@ class Way:
 
     @property
     def settled(self) -> datetime:
-        """The last moment that can be reached from here: when the last place on the way was known to be the log's end."""
-        return max((mark.until for mark in self.marks), default=self.base.taken)
+        """The last moment that can be reached from here: when the last place on the way was known to be the log's end.
+
+        Where commit times decide, not while the server was asked: what was committed meanwhile may be behind that place.
+        """
+        known = ((mark.at if self.base.dated else mark.until) for mark in self.marks)
+        return max(known, default=self.base.taken)
 
     def place(self, position: Position) -> tuple[int, int] | None:
         """A key that orders positions on this way; None for one that is not on it."""

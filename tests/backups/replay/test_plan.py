@@ -78,6 +78,14 @@ def test_a_mark_counts_from_when_it_was_answered() -> None:
     assert choose(moment(550.1), [base(30)], archived()).stop == Position("binlog.000002", 150)
 
 
+def test_by_commit_times_a_moment_while_the_server_was_asked_is_not_reached() -> None:
+    """What was committed between the question's beginning and its end may be behind the place that was answered."""
+    dated = base(30, physical=True, dated=True)
+    plan = choose(moment(1200), [dated], archived())
+    assert (plan.stop, plan.through) == (Position("binlog.000003", 390), Position("binlog.000003", 400))
+    assert refused(moment(1200.05), [dated], archived()).offer == at(1200)
+
+
 def test_the_newest_set_before_the_moment_takes_the_least_time() -> None:
     bases = [base(30), base(450, 2), base(700, 2)]
     assert choose(moment(555), bases, archived()).base == bases[1]
