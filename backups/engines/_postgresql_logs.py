@@ -37,9 +37,11 @@ SELECT current_setting('server_version_num')::int / 10000,
     (SELECT setting::int FROM pg_settings WHERE name = 'wal_segment_size'), (SELECT system_identifier FROM pg_control_system())
 """
 # In this order: what is committed before the first is before the place, what is before the place was before the last.
+# Only a receiver counts that began after this session: the server may still hold the connection of one that died.
 MARK = """
 SELECT clock_timestamp(), pg_current_wal_flush_lsn()::text, pg_walfile_name(pg_current_wal_flush_lsn()),
-    (SELECT max(write_lsn)::text FROM pg_stat_replication WHERE application_name = %(name)s),
+    (SELECT max(write_lsn)::text FROM pg_stat_replication WHERE application_name = %(name)s AND backend_start >
+        (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())),
     (SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots WHERE slot_name = %(name)s),
     clock_timestamp()
 """
