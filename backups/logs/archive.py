@@ -171,7 +171,14 @@ class Archiver:
                 )
             if now - beaten >= BEAT_SECONDS:
                 beaten = now
-                self._beat(stream, marks)
+                try:
+                    self._beat(stream, marks)
+                except lease.LostLease:
+                    raise
+                except OperationFailed:
+                    # The server that it tells what is safe has died: what has arrived since is nowhere else now.
+                    grow(marks)
+                    raise
             self._stop.wait(LOOK_SECONDS)
         grow(marks)
         self._beat(stream, marks)
