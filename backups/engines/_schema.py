@@ -8,7 +8,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, BinaryIO
 
-from backups.engines.base import PartSpec
+from backups.engines.base import Consumer, Engine, PartSpec
 from backups.witness import Content
 
 STATISTICS = ("statistics", "json")
@@ -54,3 +54,27 @@ class Seen:
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
     while block := stream.read(BLOCK):
         yield block
+
+
+class SchemaOnly(Engine):
+    """Stands before the engine of the database itself, whose place, rights and checks it keeps."""
+
+    # It is no database whose rows could be taken by table.
+    by_table = False
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options)
+        self._seen = Seen()
+
+    @property
+    def target(self) -> str:
+        return f"schema and statistics of {super().target}"  # type: ignore[safe-super]
+
+    @property
+    def for_reading(self) -> str:
+        return FOR_READING
+
+    def consumer(self, part: str, suffix: str) -> Consumer:
+        if (part, suffix) == STATISTICS:
+            return self._seen.consume
+        return super().consumer(part, suffix)  # type: ignore[safe-super]

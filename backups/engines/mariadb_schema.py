@@ -15,14 +15,12 @@ from backups.engines._mariadb_connect import dump_tool, explained
 from backups.engines._mariadb_witness import database_options, definitions_of
 from backups.engines._schema import (
     BYTES_A_TABLE,
-    FOR_READING,
-    STATISTICS,
-    Seen,
+    SchemaOnly,
     content_of,
     statistics_part,
     statistics_text,
 )
-from backups.engines.base import Consumer, Inspection, PartSpec, Snapshot
+from backups.engines.base import Inspection, PartSpec, Snapshot
 from backups.witness import Witness
 
 QUERY = """
@@ -33,24 +31,10 @@ FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s ORDER BY TABLE_NAME
 """
 
 
-class Plugin(mariadb.Plugin):
+class Plugin(SchemaOnly, mariadb.Plugin):
     label = cast(str, _("MariaDB / MySQL: schema and statistics only"))
-    # It is no database whose rows could be taken by table.
-    by_table = False
     # The definitions are read first, the dump after them: nobody is locked out of changing tables for that.
     one_moment = False
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__(options)
-        self._seen = Seen()
-
-    @property
-    def target(self) -> str:
-        return f"schema and statistics of {super().target}"
-
-    @property
-    def for_reading(self) -> str:
-        return FOR_READING
 
     def inspect(self) -> Inspection:
         found = super().inspect()
@@ -67,9 +51,6 @@ class Plugin(mariadb.Plugin):
         with self._catalog() as catalog, explained(self._login):
             objects, ignored = definitions_of(catalog)
             return Witness(objects, self._seen.contents, ignored)
-
-    def consumer(self, part: str, suffix: str) -> Consumer:
-        return self._seen.consume if (part, suffix) == STATISTICS else super().consumer(part, suffix)
 
     def schema_part(self) -> PartSpec:
         command = schema_command(dump_tool(), self._login, self._selection)

@@ -14,14 +14,12 @@ from backups.engines._postgresql_objects import objects
 from backups.engines._postgresql_snapshot import PostgresqlSnapshot, opened
 from backups.engines._schema import (
     BYTES_A_TABLE,
-    FOR_READING,
-    STATISTICS,
-    Seen,
+    SchemaOnly,
     content_of,
     statistics_part,
     statistics_text,
 )
-from backups.engines.base import Consumer, Finding, Inspection, PartSpec, Snapshot
+from backups.engines.base import Finding, Inspection, PartSpec, Snapshot
 from backups.witness import Witness
 from drcenter.process import Command
 
@@ -39,22 +37,8 @@ WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT IN ('pg_catalog', 'informat
 WITHOUT_ROWS = "its definition counts its rows in, which are left out"
 
 
-class Plugin(postgresql.Plugin):
+class Plugin(SchemaOnly, postgresql.Plugin):
     label = cast(str, _("PostgreSQL: schema and statistics only"))
-    # It is no database whose rows could be taken by table.
-    by_table = False
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__(options)
-        self._seen = Seen()
-
-    @property
-    def target(self) -> str:
-        return f"schema and statistics of {super().target}"
-
-    @property
-    def for_reading(self) -> str:
-        return FOR_READING
 
     def inspect(self) -> Inspection:
         found = super().inspect()
@@ -73,9 +57,6 @@ class Plugin(postgresql.Plugin):
         with connected(self._address) as connection:
             found, ignored = _definitions(connection, self._schemas)
             return Witness(found, self._seen.contents, ignored)
-
-    def consumer(self, part: str, suffix: str) -> Consumer:
-        return self._seen.consume if (part, suffix) == STATISTICS else super().consumer(part, suffix)
 
 
 class _Schema(Snapshot):

@@ -12,9 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from backups.engines import sqlite
 from backups.engines._schema import (
     BYTES_A_TABLE,
-    FOR_READING,
     STATISTICS,
-    Seen,
+    SchemaOnly,
     content_of,
     statistics_part,
     statistics_text,
@@ -32,22 +31,8 @@ QUERY = (
 )
 
 
-class Plugin(sqlite.Plugin):
+class Plugin(SchemaOnly, sqlite.Plugin):
     label = cast(str, _("SQLite: schema and statistics only"))
-    # It is no database whose rows could be taken by table.
-    by_table = False
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__(options)
-        self._seen = Seen()
-
-    @property
-    def target(self) -> str:
-        return f"schema and statistics of {super().target}"
-
-    @property
-    def for_reading(self) -> str:
-        return FOR_READING
 
     def inspect(self) -> Inspection:
         found = super().inspect()

@@ -24,6 +24,19 @@ def arguments(act: ArgumentParser) -> None:
                      help=_("env:NAME or file:/path with the password; asked for if missing"))  # fmt: skip
 
 
+def arguments_to_ask(act: ArgumentParser) -> None:
+    """What somebody gives who asks for an act over production."""
+    act.add_argument("--reason", help=_("why, for the person who approves; asked for if missing"))
+    arguments(act)
+    act.add_argument("--break-glass", metavar="REASON",
+                     help=_("over production without a second person: all channels are told, and it is reviewed"))  # fmt: skip
+    act.add_argument(
+        "--no-wait", action="store_true", help=_("write the plan down, and do not wait for approval")
+    )
+    act.add_argument("--identity-file", help=_("an age identity; asked for where there is a terminal"))
+    act.add_argument("--yes", action="store_true", help=_("do not ask"))
+
+
 def asks(options: dict[str, Any], ask: Callable[[str], str]) -> User | None:
     """Who asks for a recovery; None with --break-glass alone, which needs no user. Raises OperationFailed, CommandError."""
     if options["break_glass"] and not options["user"]:

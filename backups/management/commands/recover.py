@@ -278,15 +278,7 @@ def _arguments(act: ArgumentParser) -> None:
     act.add_argument("--without-safety-backup", action="store_true", help=_("for what is beyond saving"))
     act.add_argument("--without-stop", action="store_true",
                      help=_("do not run the stop commands: the application is stopped already, or too broken for it"))  # fmt: skip
-    act.add_argument("--reason", help=_("why, for the person who approves; asked for if missing"))
-    who.arguments(act)
-    act.add_argument("--break-glass", metavar="REASON",
-                     help=_("over production without a second person: all channels are told, and it is reviewed"))  # fmt: skip
-    act.add_argument(
-        "--no-wait", action="store_true", help=_("write the plan down, and do not wait for approval")
-    )
-    act.add_argument("--identity-file", help=_("an age identity; asked for where there is a terminal"))
-    act.add_argument("--yes", action="store_true", help=_("do not ask"))
+    who.arguments_to_ask(act)
     act.add_argument("--json", action="store_true", help=_("print the recovery as JSON at the end"))
 
 
