@@ -63,15 +63,15 @@ def _run(system: System, words: Sequence[str], children: Children | None) -> str
     return said.rpartition("\n")[2]
 
 
-def printed(command: Command, children: Children | None = None, patience: float = PATIENCE) -> str:
-    """Run it for at most `patience` seconds; the end of what it printed, at most LARGEST bytes.
+def printed(command: Command, children: Children | None = None, patience: float | None = None) -> str:
+    """Run it for at most `patience` seconds (PATIENCE); the end of what it printed, at most LARGEST bytes.
 
     Raises OperationFailed unless its code is accepted.
     """
     # Into a file, not a pipe: a daemon that a start command leaves behind would hold a pipe open for ever.
     with tempfile.TemporaryFile() as output:
         with start(command, stdout=output, children=children) as child:
-            code = child.wait(patience)
+            code = child.wait(PATIENCE if patience is None else patience)
         said = _end(output.fileno())
     if code not in command.accepted:
         # PHP writes its fatal errors to standard output.
