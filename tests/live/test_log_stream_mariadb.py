@@ -11,7 +11,6 @@ from backups.logs.archive import directory_of
 from backups.logs.chain import Position, Why
 from backups.logs.serve import serve
 from backups.models import Destination, LogStream
-from backups.pipe.decode import Damaged
 from backups.storage.trust import trusted
 from drcenter.errors import OperationFailed
 from drcenter.jobs.work import run_job
@@ -213,7 +212,7 @@ def test_a_flipped_bit_in_a_segment(archive: Archive) -> None:
     found = archive.fetched(Position("binlog.000001", 4))
     assert found["binlog.000001"] == expected(archive, "binlog.000001"), "the other destination has it whole"
     flip(archive.folder / "second" / segments[-1].key)
-    with pytest.raises(Damaged):
+    with pytest.raises(read.SegmentLost):
         archive.fetched(Position("binlog.000001", 4), "again")
     assert second.log_places.get().failures == 0
 

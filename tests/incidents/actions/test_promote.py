@@ -38,7 +38,7 @@ def postgresql_pair(monkeypatch):
     try:
         for name in ("primary", "standby"):
             (place / name).mkdir(mode=0o700)
-            if postgresql._user():
+            if postgresql.system_user():
                 shutil.chown(place / name, "postgres", "postgres")
         sending = {"max_wal_senders": "5", "wal_level": "replica", "hot_standby": "on"}
         primary = first.enter_context(
@@ -53,7 +53,7 @@ def postgresql_pair(monkeypatch):
         monkeypatch.setenv("STANDBY_PASSWORD", password)
         where = f"host={primary.host} port={primary.port} user={postgresql.ADMINISTRATOR} dbname=postgres"
         as_server = (
-            ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if postgresql._user() else []
+            ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if postgresql.system_user() else []
         )
         target = place / "standby" / "data"
         subprocess.run(
