@@ -53,7 +53,9 @@ def postgresql_pair(monkeypatch):
         monkeypatch.setenv("STANDBY_PASSWORD", password)
         where = f"host={primary.host} port={primary.port} user={postgresql.ADMINISTRATOR} dbname=postgres"
         as_server = (
-            ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if postgresql.system_user() else []
+            ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+            if postgresql.system_user()
+            else []
         )
         target = place / "standby" / "data"
         subprocess.run(
