@@ -297,7 +297,7 @@ class Log:
         self._address, self._major, self._folder = address, known["major"], folder
         self._timeline = place["timeline"]
         size = int(known["settings"]["wal_segment_size"])
-        self._first = (wal.number(place["stop"]) // size + 1) * size
+        self._first = ((wal.number(place["stop"]) - 1) // size + 1) * size
         for leftover in folder.iterdir():
             leftover.unlink()
         # pg_receivewal goes on behind the last whole file that it finds: it gets an empty one, in the place of the
